@@ -1,0 +1,50 @@
+"""The `sgtool` command: a group whose commands are imported only when they are called."""
+
+import importlib
+
+import click
+
+from sgtool import __version__
+from sgtool.errors import UserError
+
+COMMANDS = ("prepare", "train", "generate")
+
+
+def _dashes(name):
+    """`--max_images` is `--max-images`: NVIDIA's documentation has both."""
+    return name.replace("_", "-")
+
+
+class LazyGroup(click.Group):
+    """Imports `sgtool.commands.<name>` when the command is asked for, and gives every bad value exit code 1."""
+
+    def list_commands(self, ctx):
+        return list(COMMANDS)
+
+    def get_command(self, ctx, name):
+        if name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(f"sgtool.commands.{name}"), name)
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except click.MissingParameter:
+            raise
+        except click.BadParameter as error:
+            raise UserError(error.format_message()) from error
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _dashes, "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name="sgtool")
+def main():
+    """Turn a folder of pictures into a StyleGAN2-ADA generator that can be explored.
+
+    \b
+    sgtool prepare pictures/ data.zip --resolution 256 --transform square-crop
+    sgtool train --data data.zip --outdir runs
+    sgtool generate --network runs/00000-data-auto1/network-snapshot-001000.pkl --seeds 0-15 --outdir out
+    """

@@ -1,0 +1,93 @@
+"""Files on disk: writing them whole or not at all, and telling them apart."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from sgtool.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic_write(path, mode="wb"):
+    """Open a file that appears under its name only when it is complete.
+
+    The bytes go to a temporary file beside `path`, are flushed and fsynced, and the file is then renamed, so that a
+    reader (or the next start after a kill) finds the old file or the new one, never a part.
+
+    Args:
+        path: where the file is to be. Its folder must exist.
+        mode: "wb" for bytes or "w" for UTF-8 text.
+    Yields:
+        The open file object.
+    Raises:
+        UserError: the file cannot be written (disk full, no permission). What was at `path` before is still there.
+    """
+    path = Path(path)
+    encoding = None if "b" in mode else "utf-8"
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        with os.fdopen(descriptor, mode, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+        sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(
+            f"{path} could not be written: {error.strerror or error}. "
+            "What was there before is untouched; free some space or choose another folder, then run again."
+        ) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def sync_folder(folder):
+    """Make renames in `folder` durable. Does nothing where the system cannot sync a folder (Windows)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_text(path, text):
+    """Write `text` to `path` as UTF-8, atomically (see `atomic_write`)."""
+    with atomic_write(path, "w") as file:
+        file.write(text)
+
+
+def sha256_of(path):
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def make_folder(path, option):
+    """Create the folder `path` (and its parents) and return it as a `Path`.
+
+    Raises:
+        UserError: something else has that name, or it cannot be created; `option` names the culprit.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{option} {path}: the folder cannot be created ({error.strerror or error}). Choose another one.") from error
+    return path
