@@ -1,0 +1,31 @@
+"""Fixtures for every test: where the reference data and the real pictures lie."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def _folder(path):
+    if not path.is_dir():
+        pytest.skip(f"{path.name}/ of the shared reference data is not beside the project")
+    return path
+
+
+@pytest.fixture
+def shared():
+    """The folder beside the project that holds reference data and pictures."""
+    return _folder(SHARED)
+
+
+@pytest.fixture
+def golden():
+    """Reference numbers of the published implementations; the files are described in its README."""
+    return _folder(SHARED / "golden")
+
+
+@pytest.fixture
+def shared_data():
+    """Real pictures."""
+    return _folder(SHARED / "data")
