@@ -25,11 +25,11 @@ def atomic_write(path, mode="wb"):
         UserError: the file cannot be written (disk full, no permission). What was at `path` before is still there.
     """
     path = Path(path)
-    encoding = None if "b" in mode else "utf-8"
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(descriptor, mode, encoding=encoding) as file:
+        with os.fdopen(descriptor, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -89,5 +89,6 @@ def make_folder(path, option):
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{option} {path}: the folder cannot be created ({error.strerror or error}). Choose another one.") from error
+        reason = error.strerror or error
+        raise UserError(f"{option} {path}: the folder cannot be created ({reason}). Choose another one.") from error
     return path

@@ -4,29 +4,48 @@ import re
 
 import click
 
+from sgtool.errors import UserError
 
-class Seeds(click.ParamType):
-    """Seeds: numbers and ranges, separated by commas, in the order given: `0-3,7` is [0, 1, 2, 3, 7]."""
 
-    name = "SEEDS"
+class Numbers(click.ParamType):
+    """Whole numbers and ranges, separated by commas, in the order given: `0-3,7` is [0, 1, 2, 3, 7]."""
+
+    MOST = 1_000_000  # in one range
+
+    def __init__(self, name, noun, example, largest):
+        self.name = name
+        self.noun = noun  # singular
+        self.example = example
+        self.largest = largest
 
     def convert(self, value, param, ctx):
         if isinstance(value, list):
             return value
-        seeds = []
+        numbers = []
         for part in value.split(","):
-            match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+            match = re.fullmatch(r"\s*([0-9]{1,20})(?:-([0-9]{1,20}))?\s*", part)
             if not match:
-                self.fail(f"{value!r} is not a list of seeds. Write numbers and ranges, like 0-3,7.", param, ctx)
+                self.fail(f"{value[:80]!r} is not a list of {self.noun} numbers. Write them like {self.example}.", param, ctx)
             first, last = int(match[1]), int(match[2] or match[1])
+            if max(first, last) > self.largest:
+                self.fail(f"{self.noun} {max(first, last)} is too large; it goes from 0 to {self.largest}.", param, ctx)
             if last < first:
                 self.fail(f"the range {part.strip()} runs backwards. Write {last}-{first}.", param, ctx)
-            if last >= 2**32:
-                self.fail(f"seed {last} is too large; seeds go from 0 to {2**32 - 1}.", param, ctx)
-            if last - first >= 1_000_000:
-                self.fail(f"the range {part.strip()} holds more than a million seeds. Ask for fewer at a time.", param, ctx)
-            seeds.extend(range(first, last + 1))
-        return seeds
+            if last - first >= self.MOST:
+                self.fail(f"the range {part.strip()} holds more than a million numbers. Ask for fewer at a time.", param, ctx)
+            numbers.extend(range(first, last + 1))
+        return numbers
+
+
+def numbers_text(numbers):
+    """Write a list of whole numbers as `Numbers` reads it, with runs as ranges: [0, 1, 2, 3, 7] is "0-3,7"."""
+    runs = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1 and number - runs[-1][0] < Numbers.MOST:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
 
 
 class Resolution(click.ParamType):
@@ -37,7 +56,7 @@ class Resolution(click.ParamType):
     def convert(self, value, param, ctx):
         if isinstance(value, tuple):
             return value
-        match = re.fullmatch(r"\s*(\d+)(?:\s*[xX×]\s*(\d+))?\s*", str(value))
+        match = re.fullmatch(r"\s*([0-9]{1,9})(?:\s*[xX×]\s*([0-9]{1,9}))?\s*", str(value))
         if not match:
             self.fail(f"{value!r} is not a size. Write one number, like 256, or width x height, like 512x384.", param, ctx)
         size = int(match[1]), int(match[2] or match[1])
@@ -46,18 +65,22 @@ class Resolution(click.ParamType):
         return size
 
 
-SEEDS = Seeds()
+SEEDS = Numbers("SEEDS", "seed", "0-3,7", 2**32 - 1)
+CLASSES = Numbers("CLASSES", "class", "3 or 0-9", 2**31 - 1)
 RESOLUTION = Resolution()
 
 
 def boolean_option(*names, default=False, **kwargs):
     """An option that is a flag and takes a value too: `--mirror`, `--mirror=1` and `--mirror false` all work."""
-    return click.option(*names, type=bool, is_flag=False, flag_value=True, default=default, show_default=True, metavar="BOOL", **kwargs)
+    kwargs = {"show_default": True, "metavar": "BOOL", **kwargs}
+    return click.option(*names, type=bool, is_flag=False, flag_value=True, default=default, **kwargs)
 
 
 def network_option(command):
     """`--network`: the model to use."""
-    return click.option("--network", required=True, metavar="PATH", help="Snapshot (.pkl) to use, or a run folder: its newest snapshot.")(command)
+    return click.option(
+        "--network", required=True, metavar="PATH", help="Snapshot (.pkl) to use, or a run folder: its newest snapshot."
+    )(command)
 
 
 def device_option(command):
@@ -69,3 +92,19 @@ def device_option(command):
         show_default=True,
         help="Where to compute; auto takes a GPU where there is one.",
     )(command)
+
+
+def torch_device(name):
+    """Return the device that `--device` means: "auto" is cuda, else mps, else cpu.
+
+    Raises:
+        UserError: PyTorch cannot use the device that was asked for.
+    """
+    import torch
+
+    usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device in usable if usable[device])
+    if not usable[name]:
+        raise UserError(f"--device {name}: this PyTorch finds no such device. Use --device cpu, or install PyTorch for your GPU.")
+    return torch.device(name)

@@ -1,0 +1,90 @@
+"""`sgtool train`."""
+
+import click
+
+from sgtool.options import boolean_option, device_option
+
+PRESETS = ("auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar", "tiny")
+PIPES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
+
+
+class Metrics(click.ParamType):
+    """Names separated by commas, or `none`."""
+
+    name = "LIST"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        return () if value.lower() == "none" else tuple(name.strip() for name in value.split(","))
+
+
+@click.command()
+# What and where
+@click.option("--outdir", metavar="DIR", help="Folder in which the run's numbered folder is made.")
+@click.option("--data", metavar="PATH", help="Dataset: zip or folder made by sgtool prepare (or NVIDIA's dataset_tool).")
+@click.option(
+    "--resume",
+    metavar="PATH",
+    help="Run folder or checkpoint to go on with exactly; auto = the newest run in "
+    "--outdir with this data and configuration, or a new one; a snapshot .pkl = transfer learning.",
+)
+@boolean_option("--cond", default=None, help="Train with the dataset's labels. [default: false]")
+@click.option("--subset", type=int, metavar="N", help="Train with N random pictures only. [default: all]")
+@boolean_option("--mirror", default=None, help="Double the data with left-right flipped copies. [default: false]")
+@click.option("--seed", type=int, metavar="N", help="Seed of all random numbers. [default: 0]")
+@click.option("--desc", metavar="TEXT", help="Text for the end of the run folder's name.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print the resolved configuration and stop.")
+# Base configuration
+@click.option("--cfg", type=click.Choice(PRESETS), help="Preset: tiny for CPUs and first tries. [default: auto]")
+@click.option("--kimg", type=int, metavar="N", help="Length in thousands of real pictures. [default: preset's]")
+@click.option("--batch", type=int, metavar="N", help="Batch size. [default: preset's]")
+@click.option(
+    "--batch-gpu", type=int, metavar="N", help="Pictures computed at a time; gradients are accumulated. [default: batch / gpus]"
+)
+@click.option("--gamma", type=float, metavar="F", help="R1 weight. [default: preset's]")
+@click.option("--glr", type=float, metavar="F", help="Learning rate of G. [default: preset's]")
+@click.option("--dlr", type=float, metavar="F", help="Learning rate of D. [default: preset's]")
+@click.option("--cbase", type=int, metavar="N", help="Channels: at most cbase / resolution. [default: preset's]")
+@click.option("--cmax", type=int, metavar="N", help="Channels: at most cmax. [default: preset's]")
+@click.option("--map-depth", type=int, metavar="N", help="Layers of the mapping network. [default: preset's]")
+@click.option("--mbstd-group", type=int, metavar="N", help="Group size of minibatch standard deviation. [default: preset's]")
+# Augmentation and transfer
+@click.option(
+    "--aug",
+    type=click.Choice(["noaug", "ada", "fixed"]),
+    help="Augmentation: none, adaptive, or of fixed probability. [default: ada]",
+)
+@click.option("--p", type=float, metavar="F", help="Probability for --aug fixed. [default: 0.2]")
+@click.option(
+    "--p-max", type=float, metavar="F", help="Limit of the adaptive probability; beyond 0.8 augmentations leak. [default: 0.8]"
+)
+@click.option("--target", type=float, metavar="F", help="Target r_t of --aug ada. [default: 0.6]")
+@click.option("--augpipe", type=click.Choice(PIPES), help="Which augmentations. [default: bgc]")
+@click.option(
+    "--freezed", type=int, metavar="N", help="Layers of D, counted from the picture, that are not trained. [default: 0]"
+)
+# Reports
+@click.option("--tick", type=float, metavar="KIMG", help="How often the status is told. [default: 4]")
+@click.option("--snap", type=int, metavar="TICKS", help="How often snapshots are written. [default: 50; tiny: 10]")
+@click.option("--metrics", type=Metrics(), help="Measured with each snapshot: swd, msssim, or none. [default: swd,msssim]")
+# Machine
+@click.option("--gpus", type=int, metavar="N", help="Number of processes; this version has one. [default: 1]")
+@device_option
+@click.option("--workers", type=int, metavar="N", help="Threads that read pictures. [default: 3]")
+@boolean_option("--fp32", default=None, help="No half precision, no clamp of activations. [default: false]")
+@boolean_option("--nhwc", default=None, help="Accepted for NVIDIA's sake: the layout is always channels-last.")
+@boolean_option("--nobench", default=None, help="Switch cuDNN's search for the fastest convolution off. [default: false]")
+@boolean_option("--allow-tf32", default=None, help="Allow TF32 on GPUs. [default: false]")
+def train(nhwc, **options):
+    """Train a StyleGAN2-ADA model, or go on training.
+
+    \b
+    sgtool train --outdir runs --data faces.zip --mirror 1
+    sgtool train --outdir runs --data punks.zip --cfg tiny --kimg 200
+    sgtool train --resume runs/00000-punks-tiny1-kimg200
+    sgtool train --outdir runs --data cats.zip --resume network-snapshot-001000.pkl --freezed 10
+    """
+    from sgtool.training.run import train as run
+
+    run(**options)

@@ -1,0 +1,316 @@
+"""Reading a dataset: zip or folder, sgtool's or NVIDIA's."""
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sgtool.datasets.labels import class_names_in, parse_json
+from sgtool.datasets.sources import formats, is_picture_name
+from sgtool.errors import UserError
+
+CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # signature, length and name of the first chunk
+PNG_CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}  # colour type of a PNG without palette
+
+
+def epoch_order(number, seed, epoch):
+    """Shuffle the indices 0..number-1 for one pass through the data.
+
+    The order is a function of its arguments alone, so that a position in the data is a count: picture k of a run is
+    `epoch_order(number, seed, k // number)[k % number]`. Drawn from `RandomState`, whose stream is frozen across
+    NumPy versions.
+
+    Args:
+        number: pictures in the dataset.
+        seed: 0..2**32-1.
+        epoch: number of the pass, from 0.
+    Returns:
+        int64 array `[number]`, a permutation.
+    """
+    return np.random.RandomState([seed, epoch]).permutation(number).astype(np.int64)
+
+
+class _ZipStore:
+    """Files in a zip. Each process opens it for itself; threads may share."""
+
+    def __init__(self, path):
+        self.path = path
+        self._handle = None
+        self._owner = None
+
+    @property
+    def archive(self):
+        if self._owner != os.getpid():  # first use, or after a fork: a shared handle would share its position
+            self._handle, self._owner = zipfile.ZipFile(self.path), os.getpid()
+        return self._handle
+
+    def __getstate__(self):
+        return {"path": self.path, "_handle": None, "_owner": None}
+
+    def names(self):
+        return [info.filename for info in self.archive.infolist() if not info.is_dir()]
+
+    def open(self, name):
+        return self.archive.open(name)
+
+    def contents(self):
+        """(name, size, CRC) of every file: tells whether two zips hold the same."""
+        return sorted((info.filename, info.file_size, info.CRC) for info in self.archive.infolist() if not info.is_dir())
+
+
+class _FolderStore:
+    """Files in a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def names(self):
+        return [
+            os.path.relpath(os.path.join(here, name), self.path).replace(os.sep, "/")
+            for here, _, names in os.walk(self.path)
+            for name in names
+        ]
+
+    def open(self, name):
+        return open(os.path.join(self.path, name), "rb")
+
+    def contents(self):
+        """(name, size, SHA-256) of every file: tells whether two folders hold the same."""
+        listing = []
+        for name in sorted(self.names()):
+            data = self.open_bytes(name)
+            listing.append((name, len(data), hashlib.sha256(data).hexdigest()))
+        return listing
+
+    def open_bytes(self, name):
+        with self.open(name) as file:
+            return file.read()
+
+
+class ImageDataset:
+    """Pictures of one shape, perhaps with labels.
+
+    `dataset[i]` is a uint8 array `[C, H, W]` and its label: an int, a float32 array `[D]`, or None. Can be pickled, and
+    used from several threads and from forked processes.
+
+    Attributes:
+        name: file name without ending.
+        resolution: (H, W) in pixels.
+        channels: C.
+        names: picture files, sorted.
+        labels: int64 `[N]` of class numbers, float32 `[N, D]` of vectors, or None.
+        label_dim: number of classes, or D; 0 without labels.
+        class_names: names of the classes, or None.
+        fingerprint: hexadecimal digits that change when the pictures do.
+    """
+
+    def __init__(self, store, name, names, shape, labels, label_dim, class_names, fingerprint, mirror=False):
+        self._store = store
+        self.name = name
+        self.names = names
+        self.resolution = shape[:2]
+        self.channels = shape[2]
+        self.label_dim = label_dim
+        self.class_names = class_names
+        self._base_labels = labels
+        self._base_fingerprint = fingerprint
+        self._mirror = mirror
+
+    def __len__(self):
+        return len(self.names) * (2 if self._mirror else 1)
+
+    def __getitem__(self, index):
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"picture {index} of {len(self)}")
+        index = int(index) % len(self)
+        base = index % len(self.names)
+        picture = self._read(self.names[base])
+        if index != base:
+            picture = picture[:, :, ::-1]
+        label = None if self._base_labels is None else self._base_labels[base]
+        return np.ascontiguousarray(picture), int(label) if np.ndim(label) == 0 and label is not None else label
+
+    def _read(self, name):
+        try:
+            with self._store.open(name) as file, Image.open(file, formats=formats()) as image:
+                array = np.asarray(image)
+        except (OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
+            where = f"{self._store.path}: {name}"
+            raise UserError(f"{where} cannot be read ({error}). Make the dataset again with sgtool prepare.") from error
+        return array[np.newaxis] if array.ndim == 2 else array.transpose(2, 0, 1)  # [C, H, W]
+
+    @property
+    def labels(self):
+        if self._base_labels is None or not self._mirror:
+            return self._base_labels
+        return np.concatenate([self._base_labels, self._base_labels])
+
+    @property
+    def fingerprint(self):
+        return hashlib.sha256(f"{self._base_fingerprint} mirror".encode()).hexdigest() if self._mirror else self._base_fingerprint
+
+    def label_vectors(self, indices):
+        """Give the labels of some pictures as a network takes them.
+
+        Args:
+            indices: ints `[n]`.
+        Returns:
+            float32 `[n, label_dim]`: class numbers one-hot, vectors as they are; `[n, 0]` without labels.
+        """
+        indices = np.asarray(indices, np.int64)
+        if self._base_labels is None:
+            return np.zeros([len(indices), 0], np.float32)
+        labels = self.labels[indices]
+        if labels.ndim == 2:
+            return labels
+        vectors = np.zeros([len(indices), self.label_dim], np.float32)
+        vectors[np.arange(len(indices)), labels] = 1
+        return vectors
+
+    def mirrored(self):
+        """Double the dataset: picture i + N is picture i with left and right exchanged."""
+        return self._copy(np.arange(len(self.names)), self._base_fingerprint, mirror=True)
+
+    def subset(self, number, seed=0):
+        """Choose `number` random pictures, kept in their order, as NVIDIA's `--subset` does.
+
+        In a mirrored dataset the pictures are chosen first and doubled then.
+
+        Raises:
+            UserError: there are fewer pictures than that.
+        """
+        total = len(self.names)
+        if not 1 <= number <= total:
+            raise UserError(f"--subset {number}: {self._store.path} has {total} pictures. Give a number from 1 to {total}.")
+        if number == total:
+            return self
+        chosen = np.arange(total)
+        np.random.RandomState(seed).shuffle(chosen)
+        chosen = np.sort(chosen[:number])
+        fingerprint = hashlib.sha256(self._base_fingerprint.encode() + chosen.tobytes()).hexdigest()
+        return self._copy(chosen, fingerprint, self._mirror)
+
+    def _copy(self, chosen, fingerprint, mirror):
+        names = [self.names[i] for i in chosen]
+        labels = None if self._base_labels is None else self._base_labels[chosen]
+        shape = (*self.resolution, self.channels)
+        return ImageDataset(self._store, self.name, names, shape, labels, self.label_dim, self.class_names, fingerprint, mirror)
+
+
+def open_dataset(path, mirror=False):
+    """Open a dataset: a zip or a folder with pictures of one shape, and dataset.json if there are labels.
+
+    The header of every picture is checked here, so that nothing fails in the middle of a training.
+
+    Args:
+        path: zip or folder, made by sgtool or by NVIDIA's dataset_tool.
+        mirror: see `ImageDataset.mirrored`.
+    Raises:
+        UserError: it is not there, it is no dataset, the pictures differ in shape, or labels are missing.
+    """
+    path = Path(path)
+    store = _open_store(path)
+    files = store.names()
+    names = sorted(name for name in files if is_picture_name(name))
+    if not names:
+        raise UserError(f"{path} holds no picture. Make a dataset of it with: sgtool prepare SOURCE {path.stem}.zip")
+    shape = _common_shape(store, names)
+    labels, label_dim = _read_labels(store, files, names)
+    about = _read_text(store, files, "prepare.json")
+    class_names = class_names_in(about) if labels is not None else None
+    if class_names is not None:
+        label_dim = max(label_dim, len(class_names))
+    dataset = ImageDataset(store, path.stem, names, shape, labels, label_dim, class_names, _fingerprint(store, about, len(names)))
+    return dataset.mirrored() if mirror else dataset
+
+
+def _open_store(path):
+    if path.is_dir():
+        return _FolderStore(str(path))
+    if not path.exists():
+        raise UserError(f"{path} does not exist. Give a dataset made by: sgtool prepare SOURCE {path.stem}.zip")
+    store = _ZipStore(str(path))
+    try:
+        store.names()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise UserError(f"{path} is not a dataset: neither a folder nor a readable zip. Make one with sgtool prepare.") from error
+    return store
+
+
+def _common_shape(store, names):
+    first = None
+    for name in names:
+        try:
+            with store.open(name) as file:
+                shape = picture_shape(file)
+        except (OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(f"{store.path}: {name} cannot be read. Run: sgtool prepare {store.path} new.zip") from error
+        if shape is None:
+            raise UserError(
+                f"{store.path}: {name} is not a grey, RGB or RGBA picture of 8 bits. Run: sgtool prepare {store.path} new.zip"
+            )
+        first = first or shape
+        if shape != first:
+            side = 1 << (min(first[:2]).bit_length() - 1)
+            raise UserError(
+                f"{store.path}: {name} is {_shape_text(shape)}, but {names[0]} is {_shape_text(first)}. "
+                f"All pictures of a dataset must have one shape. Run: sgtool prepare {store.path} new.zip --resolution {side}"
+            )
+    return first
+
+
+def _shape_text(shape):
+    return f"{shape[1]}x{shape[0]} with {shape[2]} channel{'s'[: shape[2] > 1]}"
+
+
+def picture_shape(file):
+    """Read (H, W, C) of a picture from its header.
+
+    Returns:
+        the shape, or None if the picture is not of 8 bits and mode L, LA, RGB or RGBA.
+    """
+    header = file.read(26)
+    if header[:16] == PNG_START and header[24:25] == b"\x08" and header[25] in PNG_CHANNELS:
+        return int.from_bytes(header[20:24], "big"), int.from_bytes(header[16:20], "big"), PNG_CHANNELS[header[25]]
+    file.seek(0)
+    with Image.open(file, formats=formats()) as image:
+        return (image.height, image.width, CHANNELS[image.mode]) if image.mode in CHANNELS else None
+
+
+def _read_text(store, files, name):
+    if name not in files:
+        return None
+    with store.open(name) as file:
+        return file.read()
+
+
+def _read_labels(store, files, names):
+    """Return labels in the order of `names` and their width, or (None, 0)."""
+    text = _read_text(store, files, "dataset.json")
+    by_name = None if text is None else parse_json(text, f"{store.path}: dataset.json")
+    if by_name is None:
+        return None, 0
+    bare = [name for name in names if name not in by_name]
+    if bare:
+        raise UserError(
+            f"{store.path}: {bare[0]} has no label in dataset.json ({len(bare)} such of {len(names)}). "
+            "Label all of them, or make the dataset again with --labels none."
+        )
+    values = [by_name[name] for name in names]
+    if isinstance(values[0], tuple):
+        return np.array(values, np.float32), len(values[0])
+    labels = np.array(values, np.int64)
+    return labels, int(labels.max()) + 1
+
+
+def _fingerprint(store, about, number):
+    """The SHA-256 in prepare.json if it tells of these pictures, else one of the files' names, sizes and contents."""
+    stated = {} if about is None else json.loads(about)
+    if stated.get("sha256") and stated.get("counts", {}).get("written") == number:
+        return stated["sha256"]
+    return hashlib.sha256(json.dumps(store.contents()).encode()).hexdigest()

@@ -1,0 +1,251 @@
+"""A training run from its options to its last snapshot."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import torch
+
+from sgtool import __version__
+from sgtool.datasets import open_dataset
+from sgtool.errors import UserError
+from sgtool.files import write_text
+from sgtool.training import resume as resuming
+from sgtool.training.augment import PIPES, AugmentPipe
+from sgtool.training.config import Options, resolve
+from sgtool.training.data import Loader
+from sgtool.training.folders import describe, locked, make_run_folder
+from sgtool.training.loop import Stop, run_loop
+from sgtool.training.pictures import PictureGrid
+from sgtool.training.quality import Metrics, check_metrics
+from sgtool.training.reports import Log, StatsFile, StatusLine, duration
+from sgtool.training.saving import Checkpoints, Snapshots
+from sgtool.training.state import TrainState
+
+
+@dataclasses.dataclass
+class Plan:
+    """A run that has been checked and may begin.
+
+    Attributes:
+        config: `TrainConfig`.
+        reasons: {field: why it has its value}.
+        given: options as asked for, plain values.
+        data: path of the dataset.
+        dataset: `ImageDataset`.
+        device: torch device.
+        folder: run folder to go on in, None = a new one.
+        checkpoint: contents to go on from, None = start.
+        source: snapshot to take networks from, None = random start values.
+        description: for the name of a new folder.
+    """
+
+    config: object
+    reasons: dict
+    given: dict
+    data: str
+    dataset: object
+    device: torch.device
+    folder: Path | None = None
+    checkpoint: dict | None = None
+    source: str | None = None
+    description: str = ""
+
+
+def train(data=None, outdir=None, resume=None, device="auto", dry_run=False, desc=None, **given):
+    """Train, or go on training.
+
+    Args:
+        data: dataset (zip or folder); None with `resume` of a run = that run's.
+        outdir: folder in which the run folder is made.
+        resume: run folder or checkpoint to go on with, "auto", or a snapshot for transfer learning.
+        device: "auto", "cpu", "cuda" or "mps".
+        dry_run: print the configuration and stop.
+        desc: text for the end of the run folder's name.
+        given: fields of `config.Options`; None or absent = default.
+    Returns:
+        The run folder (`Path`), or None for a dry run.
+    Raises:
+        UserError: something that the user can mend, found before the first step.
+        SystemExit: stopped by Ctrl-C or SIGTERM, after a checkpoint was written; code 128 + signal.
+    """
+    log = Log()
+    given = {name: value for name, value in given.items() if value is not None}
+    plan = make_plan(data, outdir, resume, device, desc, given, log)
+    print_config(plan, log)
+    if dry_run:
+        log("Dry run: nothing was written.")
+        return None
+    if plan.checkpoint is not None and plan.checkpoint["state"]["counters"]["nimg"] >= plan.config.kimg * 1000:
+        log(f"{plan.folder} is complete: {plan.config.kimg} kimg. To go on, ask for more with --kimg.")
+        return plan.folder
+    if plan.folder is None:
+        plan.folder = make_run_folder(outdir, plan.description)
+    with locked(plan.folder):
+        return run(plan, log)
+
+
+def make_plan(data, outdir, resume, device, desc, given, say):
+    """Check everything that can be checked before the first step and decide where to start."""
+    device = choose_device(device)
+    check_metrics(given.get("metrics", ()))
+    folder = resuming.folder_of(resume)
+    if folder is None and outdir is None:
+        raise UserError("--outdir is missing: name the folder in which the run's folder is to be made.")
+    if folder is not None:
+        checkpoint = resuming.read_checkpoint(resume)
+        given = checkpoint["options"] | given
+        data = data or checkpoint["data"]
+        config, reasons, dataset = configure(data, given)
+        config = resuming.agree(folder, checkpoint, config)
+        return Plan(config, reasons, given, data, dataset, device, folder, checkpoint)
+    if data is None:
+        raise UserError("--data is missing: name a dataset (zip or folder) made by sgtool prepare.")
+    if resume in (None, "noresume", "auto"):
+        config, reasons, dataset = configure(data, given)
+        plan = Plan(config, reasons, given, data, dataset, device)
+        if resume == "auto":
+            plan.folder, plan.checkpoint = resuming.newest_agreeing(outdir, config, say)
+    else:
+        given = given | {"transfer": True}
+        config, reasons, dataset = configure(data, given)
+        plan = Plan(config, reasons, given, data, dataset, device, source=resume)
+        resuming.check_source(resume, config)
+    plan.description = describe(Options(**given), given, dataset) + (f"-{desc}" if desc else "")
+    return plan
+
+
+def configure(data, given):
+    """Open the dataset and resolve the options. Returns (config, reasons, dataset)."""
+    options = Options(**given)
+    dataset = open_dataset(data)
+    if options.subset is not None:
+        dataset = dataset.subset(options.subset, options.seed)
+    if options.mirror:
+        dataset = dataset.mirrored()
+    config, reasons = resolve(options, dataset)
+    if dataset.channels not in (1, 3, 4) and config.aug != "noaug" and "c" in config.augpipe:
+        raise UserError(
+            f"--augpipe {config.augpipe}: colour transforms know pictures of 1, 3 or 4 channels, not {dataset.channels}. "
+            "Choose --augpipe bg, or --aug noaug."
+        )
+    return config, reasons, dataset
+
+
+def choose_device(name):
+    """Turn "auto" into a device that is there.
+
+    Raises:
+        UserError: a device was asked for that is not there.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        name = "cuda" if cuda else "mps" if mps else "cpu"
+    if (name == "cuda" and not cuda) or (name == "mps" and not mps):
+        raise UserError(f"--device {name}: PyTorch sees no such device on this machine. Use --device cpu or auto.")
+    return torch.device(name)
+
+
+def print_config(plan, say):
+    """Tell the configuration, with the reason for each value that was computed."""
+    config = plan.config
+    labels = f"labels of width {config.c_dim}" if config.c_dim else "labels not used"
+    say(
+        f"Data: {plan.data}, {config.num_images} pictures of {config.width}x{config.height}, {config.channels} channels, {labels}"
+    )
+    if not config.c_dim and plan.dataset.label_dim:
+        say(f"The data has labels ({plan.dataset.label_dim} classes); --cond 1 trains with them.")
+    say(f"Device: {plan.device}. Configuration:")
+    for name, value in config.as_dict().items():
+        reason = plan.reasons.get(name)
+        say(f"  {name:18s} {json.dumps(value):>10s}" + (f"   # {reason}" if reason else ""))
+
+
+def run(plan, log):
+    """Train in plan.folder until the end or a signal."""
+    config, folder, device = plan.config, plan.folder, plan.device
+    set_backend(config)
+    state = start_state(plan, log)
+    check_disk(folder, state)
+    log.attach(folder / "log.txt")
+    write_options(plan)
+    checkpoints = Checkpoints(folder, {"options": plan.given, "data": str(Path(plan.data).absolute())})
+    grid = PictureGrid(folder, plan.dataset, config, device)
+    if plan.checkpoint is None:
+        grid.save(state.G_ema, "fakes_init.png")
+    reports = [
+        StatusLine(log),
+        grid,
+        Snapshots(folder, plan.dataset),
+        Metrics(folder, plan.dataset, config, device, log, state.nimg),
+        StatsFile(folder, state.nimg),
+        checkpoints,
+    ]
+    log(f"{'Going on' if plan.checkpoint else 'Training'} in {folder} from kimg {state.nimg / 1000:g} to {config.kimg}")
+    augment = make_augment(config, device)
+    loader = Loader(plan.dataset, config, state.nimg, device)
+    stop = Stop()
+    try:
+        with stop.listening():
+            done = run_loop(state, config, loader, augment, reports, stop)
+            if not done:
+                checkpoints.save(state)
+    finally:
+        loader.close()
+    if not done:
+        log(f"Stopped at kimg {state.nimg / 1000:g}; checkpoint.pkl is written. Go on with: sgtool train --resume {folder}")
+        raise SystemExit(128 + stop.signal)
+    log(f"Done after {duration(state.elapsed)}. Pictures and snapshots are in {folder}")
+    return folder
+
+
+def set_backend(config):
+    """Switches of cuDNN."""
+    torch.backends.cudnn.benchmark = not config.nobench
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.allow_tf32
+
+
+def start_state(plan, say):
+    """Make the state: fresh, from a snapshot's networks, or exactly where a checkpoint was written."""
+    state = TrainState.fresh(plan.config, plan.device)
+    if plan.checkpoint is not None:
+        state.load_state_dict(plan.checkpoint["state"])
+        plan.checkpoint = {}  # its tensors are not needed twice
+    elif plan.source is not None:
+        resuming.transfer(plan.source, state, say)
+    return state
+
+
+def make_augment(config, device):
+    """Return the augmentation as a callable (images, p) -> images."""
+    if config.aug == "noaug":
+        return lambda images, p: images
+    return AugmentPipe(**PIPES[config.augpipe]).to(device)
+
+
+def check_disk(folder, state):
+    """Raise UserError unless a snapshot and three checkpoints fit on the disk."""
+    sizes = {n: sum(t.numel() * t.element_size() for t in getattr(state, n).state_dict().values()) for n in ("G", "D", "G_ema")}
+    need = sum(sizes.values()) * 4 + 2 * 3 * (sizes["G"] + sizes["D"])  # Adam keeps two numbers a weight
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        raise UserError(
+            f"{folder}: {free / 1e9:.1f} GB are free, but a snapshot and the checkpoints take {need / 1e9:.1f} GB. "
+            "Free some space or choose another --outdir."
+        )
+
+
+def write_options(plan):
+    """Write training_options.json: the resolved configuration, with reasons and what was asked for."""
+    values = {
+        "sgtool_version": __version__,
+        "data": str(Path(plan.data).absolute()),
+        "options": plan.given,
+        "config": plan.config.as_dict(),
+        "reasons": plan.reasons,
+        "resumed_snapshot": plan.source,
+        "device": str(plan.device),
+        "torch_version": torch.__version__,
+    }
+    write_text(plan.folder / "training_options.json", json.dumps(values, indent=2) + "\n")
