@@ -20,7 +20,7 @@ def ms_ssim(a, b, data_range=None):
     Wang, Simoncelli and Bovik (2003), equation 7, with its constants: 5 scales, K1 = 0.01, K2 = 0.03.
 
     Small pictures: where a scale's shorter side n is below 11 the window is n x n with sigma 1.5 n / 11. Scales whose
-    shorter side would be below 2 pixels are left out and the remaining exponents divided by their sum; from 32x32
+    shorter side would be below 2 pixels are left out and the remaining exponents divided by their sum; from 17x17
     up all five are used.
 
     Args:

@@ -22,7 +22,7 @@ class PictureShape:
         Raises:
             ValueError: a side is not a positive whole number.
         """
-        sides = [img_resolution] * 2 if isinstance(img_resolution, int) else list(img_resolution)
+        sides = list(img_resolution) if isinstance(img_resolution, (list, tuple)) else [img_resolution] * 2
         if len(sides) != 2 or any(not isinstance(n, int) or n < 1 for n in sides):
             raise ValueError(f"img_resolution must be an int or (height, width) of positive ints, not {img_resolution!r}")
         height, width = sides

@@ -87,7 +87,7 @@ class StatusLine:
             self._told_limit = True
             self.log(
                 f"ADA p has reached --p-max {state.config.p_max:g} and is held there: beyond it the generator begins to "
-                "imitate the augmentations (they leak). The discriminator still overfits: more pictures, or a larger --gamma, help."
+                "imitate the augmentations (they leak). D still overfits: more pictures, or a larger --gamma, help."
             )
 
 

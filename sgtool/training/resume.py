@@ -63,7 +63,7 @@ def agree(folder, checkpoint, config):
     if name is not None:
         raise UserError(
             f"--resume {folder}: the run has {name} {getattr(stored, name)}, not {getattr(config, name)}. "
-            "Leave the option out to go on; to train on with other settings, start a new run with --resume network-snapshot-NNNNNN.pkl."
+            "Leave the option out to go on; for other settings, start a new run with --resume network-snapshot-NNNNNN.pkl."
         )
     return config
 

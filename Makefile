@@ -1,0 +1,65 @@
+# make setup   a virtual environment in .venv with sgtool and what its tests need
+# make demo    train on 1,797 handwritten digits and draw new ones (minutes)
+# make test    the whole test suite; warnings are errors
+# make check   what has to hold before a change goes in: format, lint, tests (docs included)
+# make bench   how fast things are on this machine
+# make clean   remove demo/, builds and caches; .venv stays
+#
+# Needs python3 (3.10 or newer) and make. PYTHON names another interpreter: make setup PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# The demo: everything that decides how it comes out.
+DEMO_RESOLUTION := 16
+DEMO_OPTIONS := --cfg tiny --cond 1 --kimg 30
+DEMO_SEEDS := 0-9
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+setup: $(INSTALLED)
+
+# torch goes first and alone, by its exact version: a build that is at hand (a local CPU wheel) is then taken as it is.
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "sgtool needs Python 3.10 or newer; name one: make setup PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv; the first time this takes a few minutes."
+	$(BIN)/python -m pip install -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test,tensorboard]"
+	@touch $@
+
+demo/digits.zip: Makefile | $(INSTALLED)
+	@mkdir -p demo
+	$(BIN)/sgtool prepare demo:digits $@ --resolution $(DEMO_RESOLUTION) --force
+
+# --resume auto goes on with the run if it was stopped, says so if it is complete, and starts a new one if the options changed.
+demo: demo/digits.zip
+	$(BIN)/sgtool train --outdir demo/runs --data demo/digits.zip $(DEMO_OPTIONS) --resume auto
+	@set -e; run=$$(ls -d demo/runs/[0-9]*/ | tail -n 1); \
+	$(BIN)/sgtool generate --network "$$run" --class 0-9 --seeds $(DEMO_SEEDS) --outdir demo/pictures; \
+	echo; \
+	echo "The generated digits, a row for each class:  $(CURDIR)/demo/pictures/grid.png"; \
+	echo "Real digits to compare with:                 $(CURDIR)/$${run}reals.png"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/ops.py
+	$(BIN)/python benchmarks/generate.py
+	$(BIN)/python benchmarks/train_step.py
+
+clean:
+	rm -rf demo build dist .pytest_cache .ruff_cache .hypothesis
+	find sgtool tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,54 @@
+import json
+
+import pytest
+import torch
+
+from sgtool.networks import build_discriminator, build_generator
+
+G_SIZES = {"z_dim": 8, "c_dim": 0, "w_dim": 8, "img_resolution": 16, "img_channels": 3}
+D_SIZES = {"c_dim": 0, "img_resolution": 16, "img_channels": 3, "channel_base": 64, "channel_max": 8}
+
+
+def test_defaults_are_those_of_the_spelling():
+    nested = build_generator(**G_SIZES, synthesis_kwargs={"channel_base": 64})
+    flat = build_generator(**G_SIZES, channel_base=64)
+    assert (nested.mapping.w_avg_beta, flat.mapping.w_avg_beta) == (0.995, 0.998)
+    assert (nested.synthesis.b16.conv1.conv_clamp, flat.synthesis.b16.conv1.conv_clamp) == (None, 256)
+    assert (nested.synthesis.b16.use_fp16, flat.synthesis.b16.use_fp16) == (False, True)
+    assert (nested.mapping.num_layers, flat.mapping.num_layers) == (8, 8)
+
+
+def test_init_kwargs_are_plain_and_make_the_same_network_again():
+    torch.manual_seed(0)
+    G = build_generator(**G_SIZES | {"img_resolution": (24, 16)}, channel_base=64, resample_filter=(1, 2, 1), fused_modconv_default=True)
+    assert json.loads(json.dumps(G.init_kwargs)) == G.init_kwargs
+    again = build_generator(**G.init_kwargs)
+    again.load_state_dict(G.state_dict(), strict=True)
+    z = torch.randn(2, 8)
+    assert torch.equal(again(z, noise_mode="const"), G(z, noise_mode="const"))
+
+
+def test_callers_keywords_stay_as_they_are():
+    kwargs = G_SIZES | {"mapping_kwargs": {"num_layers": 2}, "channel_base": 64}
+    before = json.dumps(kwargs)
+    build_generator(**kwargs)
+    assert json.dumps(kwargs) == before
+
+
+@pytest.mark.parametrize(
+    ("build", "kwargs", "message"),
+    [
+        (build_generator, G_SIZES | {"synthesis_kwargs": {"chanel_base": 64}}, "Generator: .*chanel_base"),
+        (build_generator, G_SIZES | {"chanel_base": 64}, "Generator: .*chanel_base"),
+        (build_generator, G_SIZES | {"mapping_kwargs": {"layers": 2}}, "Generator: .*layers"),
+        (build_discriminator, D_SIZES | {"z_dim": 8}, "Discriminator: .*z_dim"),
+        (build_discriminator, D_SIZES | {"epilogue_kwargs": {"mbstd": 4}}, "Discriminator: .*mbstd"),
+        (build_discriminator, D_SIZES | {"block_kwargs": {"frozen": 4}}, "Discriminator: .*frozen"),
+        (build_generator, G_SIZES | {"architecture": "dense"}, "architecture must be one of skip, resnet, orig, not 'dense'"),
+        (build_discriminator, D_SIZES | {"architecture": None}, "architecture must be one of skip, resnet, orig, not None"),
+        (build_generator, G_SIZES | {"img_resolution": 16.5}, "img_resolution must be"),
+    ],
+)
+def test_an_impossible_network_is_refused(build, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        build(**kwargs)
