@@ -9,7 +9,7 @@ import math
 import torch
 from torch import nn
 
-from sgtool.ops import ACTIVATIONS, bias_act, conv2d_resample, modulated_conv2d, setup_filter
+from sgtool.ops import ACTIVATIONS, PIECEWISE_LINEAR, bias_act, conv2d_resample, modulated_conv2d, setup_filter
 
 PRECISIONS = {"auto": None, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -39,15 +39,39 @@ class Block(nn.Module):
         self.half_type = None  # None: float16 on CUDA, float32 elsewhere
 
     def compute_type(self, device):
-        """The type of this block's activations on `device`."""
-        if not self.use_fp16:
-            return torch.float32
-        return self.half_type or (torch.float16 if device.type == "cuda" else torch.float32)
+        """The type of this block's activations on `device`; a network made float64 by `.double()` is that throughout."""
+        full = full_type(self.resample_filter)
+        if not self.use_fp16 or full == torch.float64:
+            return full
+        return self.half_type or (torch.float16 if device.type == "cuda" else full)
+
+
+def full_type(tensor):
+    """Full precision for what is in the type of `tensor`: float64 for float64, else float32."""
+    return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def prefer_layout(x, dtype):
     """Bring `[N, C, H, W]` to `dtype` and to channels-last, which oneDNN and tensor cores want."""
     return x.to(dtype=dtype, memory_format=torch.channels_last)
+
+
+def split_gain(activation, gain, clamp):
+    """Share out the gain of a layer, and scale its clamp.
+
+    relu and lrelu with a positive gain let it through, act(g * x) = g * act(x): there it goes on the weights and the bias,
+    which are small, instead of on the activations.
+
+    Args:
+        activation: name in `ACTIVATIONS`.
+        gain: on top of the activation's own.
+        clamp: limit at gain 1, None = none.
+    Returns:
+        (gain on weights and bias, gain after the activation, clamp).
+    """
+    clamp = None if clamp is None else clamp * gain
+    gain = ACTIVATIONS[activation].gain * gain
+    return (gain, 1.0, clamp) if activation in PIECEWISE_LINEAR and gain > 0 else (1.0, gain, clamp)
 
 
 def normalize_second_moment(x):
@@ -102,10 +126,11 @@ class Conv2dLayer(nn.Module):
 
     def forward(self, x, gain=1.0):
         """`gain` multiplies the result; the clamp scales with it."""
-        weight = (self.weight * self.weight_gain).to(x.dtype)
+        inside, after, clamp = split_gain(self.activation, gain, self.conv_clamp)
+        weight = (self.weight * (self.weight_gain * inside)).to(x.dtype)
+        bias = None if self.bias is None else self.bias * inside
         x = conv2d_resample(x, weight, self.resample_filter, self.up, self.down, padding=self.padding, flip_weight=self.up == 1)
-        clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        return bias_act(x, self.bias, act=self.activation, gain=ACTIVATIONS[self.activation].gain * gain, clamp=clamp)
+        return bias_act(x, bias, act=self.activation, gain=after, clamp=clamp)
 
 
 class SynthesisLayer(nn.Module):
@@ -148,25 +173,27 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x, w, noise_mode="random", gain=1.0):
         """x `[N, in_channels, H, W]`, w `[N, w_dim]`; `gain` multiplies the result and its clamp."""
+        inside, after, clamp = split_gain(self.activation, gain, self.conv_clamp)
         x = modulated_conv2d(
             x,
             self.weight,
             self.affine(w),
-            noise=self._noise(x, noise_mode),
+            noise=self._noise(x, noise_mode, inside),
             up=self.up,
             padding=self.padding,
             resample_filter=self.resample_filter,
             flip_weight=self.up == 1,
+            gain=inside,
         )
-        clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        return bias_act(x, self.bias, act=self.activation, gain=ACTIVATIONS[self.activation].gain * gain, clamp=clamp)
+        return bias_act(x, self.bias * inside, act=self.activation, gain=after, clamp=clamp)
 
-    def _noise(self, x, noise_mode):
+    def _noise(self, x, noise_mode, gain):
         if not self.use_noise or noise_mode == "none":
             return None
+        strength = self.noise_strength * gain
         if noise_mode == "const":
-            return self.noise_const * self.noise_strength
-        return torch.randn([x.shape[0], 1, *self.noise_shape], device=x.device) * self.noise_strength
+            return self.noise_const * strength
+        return torch.randn([x.shape[0], 1, *self.noise_shape], device=x.device) * strength
 
 
 class ToRGBLayer(nn.Module):
@@ -206,7 +233,7 @@ class MinibatchStdLayer(nn.Module):
         if samples % size:
             raise ValueError(f"a batch of {samples} cannot be split into minibatch-std groups of {size}")
         groups = samples // size
-        y = x.reshape(size, groups, self.num_channels, channels // self.num_channels, height, width).float()
+        y = x.reshape(size, groups, self.num_channels, channels // self.num_channels, height, width).to(full_type(x))
         deviation = (y.var(dim=0, unbiased=False) + 1e-8).sqrt()  # [groups, maps, C / maps, H, W]
         maps = deviation.mean(dim=[2, 3, 4]).to(x.dtype)  # [groups, maps]
         maps = maps.repeat(size, 1)[:, :, None, None].expand(-1, -1, height, width)

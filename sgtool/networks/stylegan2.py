@@ -13,6 +13,7 @@ from sgtool.networks.layers import (
     SynthesisLayer,
     ToRGBLayer,
     freeze,
+    full_type,
     match_label,
     normalize_second_moment,
     prefer_layout,
@@ -93,13 +94,13 @@ class MappingNetwork(nn.Module):
         return ws if truncation_psi == 1 else self._truncate(ws, truncation_psi, truncation_cutoff)
 
     def _input(self, z, c):
-        parts = []
+        parts, full = [], full_type(next(self.parameters(), z))
         if self.z_dim > 0:
             _check_rows("z", z, self.z_dim)
-            parts.append(normalize_second_moment(z.float()))
+            parts.append(normalize_second_moment(z.to(full)))
         if self.c_dim > 0:
             _check_rows("c", c, self.c_dim)
-            parts.append(normalize_second_moment(self.embed(c.float())))
+            parts.append(normalize_second_moment(self.embed(c.to(full))))
         return torch.cat(parts, dim=1)
 
     def _truncate(self, ws, psi, cutoff):
@@ -177,7 +178,8 @@ class SynthesisBlock(Block):
         if img is not None:
             img = upsample2d(img, self.resample_filter)
         if self.has_torgb:
-            rgb = self.torgb(x, ws[self.num_conv]).float()
+            rgb = self.torgb(x, ws[self.num_conv])
+            rgb = rgb.to(full_type(rgb))
             img = rgb if img is None else img + rgb
         return x, img
 
@@ -232,7 +234,7 @@ class SynthesisNetwork(nn.Module):
             raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], not {list(ws.shape)}")
         if noise_mode not in NOISE_MODES:
             raise ValueError(f"noise_mode must be one of {', '.join(NOISE_MODES)}, not {noise_mode!r}")
-        rows = ws.float().unbind(dim=1)
+        rows = ws.to(full_type(self.b4.conv1.bias)).unbind(dim=1)
         x = img = None
         first = 0
         for name in self.block_names:
@@ -347,7 +349,7 @@ class DiscriminatorEpilogue(nn.Module):
 
     def forward(self, x, img, cmap):
         """Features (and the picture in "skip") and the mapped label (or None) to logits `[N, 1]`."""
-        x = x.float()
+        x = x.to(full_type(x))
         if self.is_skip:
             x = x + self.fromrgb(prefer_layout(img, x.dtype))
         if self.mbstd is not None:

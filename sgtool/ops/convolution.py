@@ -107,6 +107,7 @@ def modulated_conv2d(
     resample_filter=None,
     demodulate=True,
     flip_weight=True,
+    gain=1.0,
     impl="auto",
 ):
     """Convolve each sample with weights that are scaled by its style.
@@ -123,6 +124,7 @@ def modulated_conv2d(
         up, down, padding, flip_weight: as in `conv2d_resample`.
         resample_filter: its filter `f`.
         demodulate: False for ToRGB layers.
+        gain: factor on the convolution's result, before the noise is added.
         impl: "auto", "reference" or "cuda".
     Returns:
         `[N, out_channels, H_out, W_out]`. Can be differentiated twice.
@@ -133,16 +135,19 @@ def modulated_conv2d(
         raise ValueError(f"x {list(x.shape)}, weight {list(weight.shape)} and styles {list(styles.shape)} do not fit together")
     resampling = {"f": resample_filter, "up": up, "down": down, "padding": padding, "flip_weight": flip_weight, "impl": impl}
     if uses_reference(impl):
-        y = _modulated_reference(x, weight, styles, demodulate, resampling)
+        y = _modulated_reference(x, weight, styles, demodulate, resampling) * gain
         return y if noise is None else y + noise.to(y.dtype)
     if x.dtype == torch.float16 and demodulate:
         weight, styles = _prescale(weight, styles)
 
+    if not demodulate:
+        weight = weight * gain if gain != 1 else weight
     y = conv2d_resample(x * styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype), **resampling)
     if not demodulate:
         return y if noise is None else y + noise.to(y.dtype)
     squares = weight.square().sum([2, 3])  # [out, in]
-    factors = (styles.square() @ squares.t() + EPSILON).rsqrt().to(y.dtype)[:, :, None, None]  # [N, out, 1, 1]
+    factors = (styles.square() @ squares.t() + EPSILON).rsqrt() * gain  # [N, out]
+    factors = factors.to(y.dtype)[:, :, None, None]
     return y * factors if noise is None else torch.addcmul(noise.to(y.dtype), y, factors)
 
 

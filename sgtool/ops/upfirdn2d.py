@@ -64,8 +64,8 @@ def upfirdn2d(x, f, up=1, down=1, padding=0, flip_filter=False, gain=1, impl="au
         raise ValueError(f"x must be [N, C, H, W], not {list(x.shape)}")
     if f is None:
         f = torch.ones([1, 1], dtype=torch.float32, device=x.device)
-    if f.ndim not in (1, 2) or f.dtype != torch.float32 or f.requires_grad:
-        raise ValueError("f must be a constant float32 filter with one or two axes; make it with setup_filter")
+    if f.ndim not in (1, 2) or f.dtype not in (torch.float32, torch.float64) or f.requires_grad:
+        raise ValueError("f must be a constant float32 or float64 filter with one or two axes; make it with setup_filter")
     if f.device != x.device:
         raise ValueError(f"x is on {x.device}, but f is on {f.device}; move one of them")
     up, down, padding = _pair(up, "up"), _pair(down, "down"), _four(padding)

@@ -205,6 +205,7 @@ def resolve(options, dataset):
 
     batch = choose("batch", options.batch, preset.batch, auto_batch(size, options.gpus), "min(4096 / resolution, 32) per GPU")
     batch_gpu = choose_batch_gpu(options, preset, batch, reasons)
+    check_batch(options, batch, batch_gpu)
     gamma = choose(
         "gamma", options.gamma, preset.gamma, auto_gamma(height, width, batch), f"0.0002 * {height} * {width} / batch {batch}"
     )
@@ -215,8 +216,8 @@ def resolve(options, dataset):
     base = choose("channel_base", options.cbase, preset.channel_base, 32768 if size >= 512 else 16384, "32768 from 512 pixels on")
     group = choose("mbstd_group", options.mbstd_group, preset.mbstd_group, min(batch_gpu, 4), "min(batch_gpu, 4)")
     if options.mbstd_group is None and batch_gpu % group:
-        group = max(n for n in range(1, group + 1) if batch_gpu % n == 0)
-        reasons["mbstd_group"] = f"largest group of at most {preset.mbstd_group} that divides batch_gpu {batch_gpu}"
+        most, group = group, max(n for n in range(1, group + 1) if batch_gpu % n == 0)
+        reasons["mbstd_group"] = f"largest group of at most {most} that divides batch_gpu {batch_gpu}"
     ema_kimg = choose("ema_kimg", None, preset.ema_kimg, auto_ema_kimg(batch), f"batch {batch} * 10 / 32")
     ema_rampup = None if options.transfer else preset.ema_rampup
     if options.transfer:
@@ -288,7 +289,7 @@ def check_options(options):
     """Raise UserError if an option is out of range or contradicts another."""
     if options.gpus != 1:
         raise UserError(f"--gpus {options.gpus}: this version trains with one process. Leave --gpus out, or say --gpus 1.")
-    positive = {"kimg": 0, "batch": 1, "batch_gpu": 1, "cbase": 1, "cmax": 1, "map_depth": 1, "mbstd_group": 1, "snap": 1}
+    positive = {"kimg": 1, "batch": 1, "batch_gpu": 1, "cbase": 1, "cmax": 1, "map_depth": 1, "mbstd_group": 1, "snap": 1}
     positive |= {"tick": 0.0, "gamma": 0.0, "glr": 0.0, "dlr": 0.0, "freezed": 0, "workers": 0, "subset": 1}
     for name, least in positive.items():
         value = getattr(options, name)
@@ -300,10 +301,19 @@ def check_options(options):
             raise UserError(f"--{name.replace('_', '-')} {value}: it must be from {low} to 1.")
     if options.tick == 0:
         raise UserError("--tick 0: a tick needs at least some pictures; say for instance --tick 0.5 (thousands).")
-    if options.batch is not None and options.batch_gpu is not None and options.batch % options.batch_gpu:
-        raise UserError(f"--batch {options.batch} is no multiple of --batch-gpu {options.batch_gpu}. Make it one.")
-    batch_gpu = options.batch_gpu or options.batch
-    if options.mbstd_group is not None and batch_gpu is not None and batch_gpu % options.mbstd_group:
+    if not 0 <= options.seed < 2**32:
+        raise UserError(f"--seed {options.seed}: it must be from 0 to {2**32 - 1}.")
+    if options.p is not None and options.aug != "fixed":
+        raise UserError(f"--p {options.p:g} is for --aug fixed, but --aug is {options.aug}. Leave one of them out.")
+    if options.target is not None and options.aug != "ada":
+        raise UserError(f"--target {options.target:g} is for --aug ada, but --aug is {options.aug}. Leave one of them out.")
+
+
+def check_batch(options, batch, batch_gpu):
+    """Raise UserError if the batch, given or the preset's, cannot be split as asked."""
+    if batch % batch_gpu:
+        raise UserError(f"--batch {batch} is no multiple of --batch-gpu {batch_gpu}. Make it one.")
+    if options.mbstd_group is not None and batch_gpu % options.mbstd_group:
         raise UserError(
             f"--mbstd-group {options.mbstd_group} does not divide the batch of {batch_gpu} that is computed at a time. "
             "Choose a divisor of --batch-gpu (or of --batch)."

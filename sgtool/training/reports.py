@@ -8,6 +8,7 @@ import time
 import torch
 from tqdm import tqdm
 
+from sgtool.errors import UserError
 from sgtool.files import write_text
 
 try:
@@ -36,8 +37,7 @@ class Log:
         self._append(self._before)
 
     def _append(self, lines):
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.writelines(line + "\n" for line in lines)
+        append_text(self._path, "".join(line + "\n" for line in lines))
 
 
 def duration(seconds):
@@ -65,7 +65,7 @@ class StatusLine:
 
     def __call__(self, state, tick):
         rate = tick.seconds / max(tick.images, 1) * 1000
-        left = (state.config.kimg * 1000 - state.nimg) / 1000 * rate
+        left = max(state.config.kimg * 1000 - state.nimg, 0) / 1000 * rate
         cpu, gpu = memory_gb(state.device)
         rt = "-" if state.ada.rt is None else f"{state.ada.rt:.2f}"
         fields = [
@@ -138,8 +138,23 @@ def _tensorboard(folder, nimg):
 
 def append_line(path, values):
     """Append one line of JSON."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")
+    append_text(path, json.dumps(values) + "\n")
+
+
+def append_text(path, text):
+    """Append to a text file of a run.
+
+    Raises:
+        UserError: it cannot be written, for instance on a full disk.
+    """
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UserError(
+            f"{path} could not be written: {error.strerror or error}. Free some space, then go on from the last checkpoint "
+            f"with: sgtool train --resume {path.parent}"
+        ) from error
 
 
 def keep_until(path, nimg):

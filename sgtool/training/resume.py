@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import torch
+
 from sgtool.errors import UserError
+from sgtool.networks import build_discriminator, build_generator
 from sgtool.snapshots import load
 from sgtool.snapshots.container import read_container
 from sgtool.training.config import TrainConfig
@@ -53,6 +56,11 @@ def agree(folder, checkpoint, config):
     Raises:
         UserError: it does not; the text names the first difference.
     """
+    if checkpoint["config"].keys() != config.as_dict().keys():
+        raise UserError(
+            f"--resume {folder}: the run was made by another version of sgtool, whose settings differ. "
+            "Go on with that version, or start a new run with --resume network-snapshot-NNNNNN.pkl."
+        )
     stored = TrainConfig.from_dict(checkpoint["config"])
     if stored.fingerprint != config.fingerprint:
         raise UserError(
@@ -96,10 +104,12 @@ def newest_agreeing(outdir, config, say):
 def check_source(source, config):
     """Raise UserError unless the snapshot's networks fit the configuration, so that no folder is made in vain."""
     snapshot = load(source)
-    for name, expected in (("G_ema", config.generator_kwargs()), ("D", config.discriminator_kwargs())):
+    G, D = (build_generator, config.generator_kwargs()), (build_discriminator, config.discriminator_kwargs())
+    for name, (build, expected) in {"G_ema": G, "G": G, "D": D}.items():
         network = getattr(snapshot, name)
         if network is not None:
             _check_fit(source, name, network.init_kwargs, expected)
+            _check_tensors(source, name, network.state_dict(), build, expected)
 
 
 def _check_fit(source, name, found, expected):
@@ -112,6 +122,18 @@ def _check_fit(source, name, found, expected):
             )
             raise UserError(
                 f"--resume {source}: its {name} has {words} {_text(found[key])}, but this run needs {_text(value)}. "
+                "Choose data and options (--cfg, --cbase, --cmax, --map-depth, --cond) to match, or another snapshot."
+            )
+
+
+def _check_tensors(source, name, found, build, kwargs):
+    """What the keywords do not tell, because the snapshot's maker relied on other defaults, the tensors do."""
+    with torch.device("meta"):
+        expected = build(**kwargs).state_dict()
+    for key in [*expected, *found]:
+        if key not in expected or key not in found or expected[key].shape != found[key].shape:
+            raise UserError(
+                f"--resume {source}: its {name} does not fit this run: {key} differs. "
                 "Choose data and options (--cfg, --cbase, --cmax, --map-depth, --cond) to match, or another snapshot."
             )
 

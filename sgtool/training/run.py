@@ -110,7 +110,7 @@ def make_plan(data, outdir, resume, device, desc, given, say):
     else:
         given = given | {"transfer": True}
         config, reasons, dataset = configure(data, given)
-        plan = Plan(config, reasons, given, data, dataset, device, source=resume)
+        plan = Plan(config, reasons, given, data, dataset, device, source=str(resume))
         resuming.check_source(resume, config)
     plan.description = describe(Options(**given), given, dataset) + (f"-{desc}" if desc else "")
     return plan

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 
+from sgtool.errors import UserError
 from sgtool.files import sync_folder
 from sgtool.snapshots import Snapshot, save
 
@@ -45,9 +46,15 @@ class Checkpoints:
         """Write the new checkpoint beside the old one, give that a second name, then take its first: one is always there."""
         fresh = self.path.with_name("checkpoint-new.pkl")
         state.save(fresh, self.extra)
-        if self.path.exists():
-            keep_as(self.path, self.path.with_name("checkpoint-previous.pkl"))
-        fresh.replace(self.path)
+        try:
+            if self.path.exists():
+                keep_as(self.path, self.path.with_name("checkpoint-previous.pkl"))
+            fresh.replace(self.path)
+        except OSError as error:
+            raise UserError(
+                f"{self.path} could not be written: {error.strerror or error}. The one before is untouched; free some space, "
+                f"then go on with: sgtool train --resume {self.path.parent}"
+            ) from error
         sync_folder(self.path.parent)
         self._last = time.monotonic()
 

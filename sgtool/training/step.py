@@ -95,7 +95,8 @@ def g_reg(state, config, batch, augment):
     ws = draw_styles(state, config, z, c)
     noise = torch.randn([count, *batch.images.shape[1:]], device=state.device) / (batch.images[0, 0].numel() ** 0.5)
     lengths = path_lengths(state.G.synthesis, ws, noise)
-    penalty, state.pl_mean = path_length_penalty(lengths, state.pl_mean, config.pl_decay)
+    penalty, mean = path_length_penalty(lengths, state.pl_mean, config.pl_decay)
+    state.pl_mean = torch.where(mean.isfinite(), mean, state.pl_mean)  # the step is left out, and must leave no trace here
     state.meter.add("Loss/pl_penalty", penalty)
     loss = penalty.mean() * config.pl_weight
     state.meter.add("Loss/G/reg", loss)

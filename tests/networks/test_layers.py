@@ -45,7 +45,7 @@ def test_the_learning_rate_multiplier_slows_the_effective_weight():
         optimizer = torch.optim.Adam(layer.parameters(), lr=1e-3, eps=1e-20)
         before.square().sum().backward()
         optimizer.step()
-        moved[multiplier] = before.detach(), (layer(x) - before).abs().mean()
+        moved[multiplier] = before.detach(), (layer(x) - before).abs().mean().detach()
     assert torch.allclose(moved[1.0][0], moved[0.01][0], atol=1e-5)
     assert float(moved[0.01][1] / moved[1.0][1]) == pytest.approx(0.01, rel=0.05)
 

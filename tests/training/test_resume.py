@@ -1,0 +1,476 @@
+"""Going on: exactly, whenever and however a run was stopped; or with the networks of a snapshot."""
+
+import dataclasses
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from sgtool import snapshots
+from sgtool.datasets import open_dataset
+from sgtool.errors import UserError
+from sgtool.snapshots.container import read_container, write_container
+from sgtool.training import reports
+from sgtool.training import run as run_module
+from sgtool.training.config import Options, resolve
+from sgtool.training.loop import Stop
+from sgtool.training.pictures import PictureGrid
+from sgtool.training.resume import newest_agreeing
+from sgtool.training.run import train
+from sgtool.training.state import TrainState
+
+TIMING = ("Timing/", "Resources/", "timestamp", "total_time")
+FILES = ("stats.jsonl", "metric-swd.jsonl", "metric-msssim.jsonl")
+
+
+class StopAfter(Stop):
+    """Stops like SIGTERM after so many steps of this start."""
+
+    steps = None
+
+    def __init__(self):
+        super().__init__()
+        self.left = self.steps
+
+    @property
+    def signal(self):
+        if self.left is None:
+            return None
+        self.left -= 1
+        return signal.SIGTERM if self.left < 0 else None
+
+    @signal.setter
+    def signal(self, value):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Small sheets, no event files."""
+    monkeypatch.setattr(PictureGrid, "_layout", lambda self, resolution, device: (4, 3))
+    monkeypatch.setattr(reports, "_tensorboard", lambda folder, nimg: None)
+
+
+@pytest.fixture
+def start(data, tmp_path, tiny, monkeypatch):
+    """Function that trains the tiny configuration, stopping after `steps`: (steps=None, **options) -> run folder."""
+
+    def run(steps=None, **options):
+        monkeypatch.setattr(run_module, "Stop", type("StopHere", (StopAfter,), {"steps": steps}))
+        given = {"outdir": tmp_path / "runs", "data": data} | tiny
+        if "resume" in options and options["resume"] != "auto":
+            given = {}
+        options = given | {"device": "cpu"} | options
+        if steps is None:
+            return train(**options)
+        with pytest.raises(SystemExit) as stop:
+            train(**options)
+        assert stop.value.code == 143
+        folders = sorted((tmp_path / "runs").iterdir())
+        return folders[-1] if options.get("resume") in (None, "auto") else options["resume"]
+
+    return run
+
+
+def checkpoint(folder):
+    return read_container(folder / "checkpoint.pkl", "checkpoint")
+
+
+def lines(folder):
+    """The .jsonl files of a run without what depends on the clock."""
+    found = {}
+    for name in FILES:
+        rows = [json.loads(line) for line in (folder / name).read_text().splitlines()]
+        found[name] = [{key: value for key, value in row.items() if not key.startswith(TIMING)} for row in rows]
+    return found
+
+
+@pytest.fixture(scope="session")
+def unstopped(tmp_path_factory, data, tiny):
+    """A run that was never stopped: its folder."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PictureGrid, "_layout", lambda self, resolution, device: (4, 3))
+        patch.setattr(reports, "_tensorboard", lambda folder, nimg: None)
+        folder = train(data=data, outdir=tmp_path_factory.mktemp("unstopped"), device="cpu", **tiny)
+    torch.set_num_threads(before)
+    return folder
+
+
+@pytest.fixture
+def assert_same_end(unstopped, differences):
+    """Function that compares a finished run with the unstopped one: state bit by bit, networks, lines of every file."""
+
+    def compare(folder):
+        found, expected = checkpoint(folder), checkpoint(unstopped)
+        assert differences(found, expected, ignored=["counters.elapsed"]) == []
+        for name in ("G_ema", "G", "D"):
+            one, two = (getattr(snapshots.load(path), name).state_dict() for path in (folder, unstopped))
+            assert differences(one, two) == []
+        assert lines(folder) == lines(unstopped)
+        for picture in ("reals.png", "fakes_init.png", "fakes000001.png"):
+            assert (folder / picture).read_bytes() == (unstopped / picture).read_bytes()
+
+    return compare
+
+
+def test_the_unstopped_run_passes_every_kind_of_boundary(unstopped):
+    """What the comparisons below rest on: 32 steps, several epochs, ticks, both regularizers, ADA near its target."""
+    contents = checkpoint(unstopped)
+    assert contents["state"]["counters"] | {"elapsed": 0} == {
+        "nimg": 1024,
+        "step": 32,
+        "tick": 6,
+        "tick_start_nimg": 1024,
+        "elapsed": 0,
+        "nonfinite": 0,
+    }
+    rows = lines(unstopped)["stats.jsonl"]
+    assert [row["nimg"] for row in rows] == [32, 256, 480, 704, 928, 1024]
+    rts = [row["Progress/rt"]["mean"] for row in rows if "Progress/rt" in row]
+    assert min(rts) < 0.5 < max(rts)
+    assert len({row["Progress/augment"]["mean"] for row in rows}) > 2
+
+
+def test_a_run_stopped_again_and_again_ends_as_if_it_had_never_stopped(start, assert_same_end):
+    """After steps 1, 6, 13, 19 and 30: inside an epoch, a tick, an ADA interval and both intervals of regularization."""
+    folder = start(steps=1)
+    for steps in (5, 7, 6, 11):
+        start(steps=steps, resume=folder)
+    assert start(resume=folder) == folder
+    assert_same_end(folder)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_reports_and_workers_do_not_change_the_training(start, unstopped, differences):
+    folder = start(tick=0.5, snap=1, metrics=(), workers=1)
+    found, expected = checkpoint(folder)["state"], checkpoint(unstopped)["state"]
+    for part in ("networks", "optimizers", "ada", "pl_mean", "random"):
+        assert differences(found[part], expected[part]) == []
+    assert not (folder / "metric-swd.jsonl").exists()
+
+
+def test_they_may_change_when_a_run_goes_on(start, unstopped, differences):
+    folder = start(steps=9)
+    start(resume=folder, tick=0.5, metrics=())
+    assert differences(checkpoint(folder)["state"]["networks"], checkpoint(unstopped)["state"]["networks"]) == []
+
+
+def test_a_complete_run_goes_on_when_it_is_asked_for_more(start, capsys):
+    folder = start()
+    contents = (folder / "checkpoint.pkl").read_bytes()
+    assert start(resume=folder) == folder
+    assert "is complete: 1 kimg. To go on, ask for more with --kimg." in capsys.readouterr().out
+    assert (folder / "checkpoint.pkl").read_bytes() == contents
+    start(steps=2, resume=folder, kimg=2)
+    assert checkpoint(folder)["state"]["counters"]["nimg"] == 1024 + 64
+    assert checkpoint(folder)["config"]["kimg"] == 2
+
+
+# --- by signals, in processes of their own
+
+
+@pytest.fixture
+def command(data, tmp_path, tiny):
+    """Function that starts `sgtool train` in a process: (*arguments) -> Popen."""
+    names = {"cbase": 64, "cmax": 8, "batch": 32, "batch-gpu": 16, "kimg": 1, "tick": 0.2, "snap": 2, "cfg": "tiny", "cond": 1}
+    fresh = [f"--{name}={value}" for name, value in names.items()] + ["--aug=ada", "--target=0.5"]
+    fresh += ["--data", str(data), "--outdir", str(tmp_path / "runs")]
+    processes = []
+
+    def begin(*arguments):
+        command = [sys.executable, "-m", "sgtool", "train", "--device", "cpu", *(arguments or fresh)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def read_until(process, words):
+    """Read a process's output up to the line with `words`."""
+    text = ""
+    while words not in text:
+        line = process.stdout.readline()
+        assert line, f"the process ended with {process.wait()}: {text}"
+        text += line
+    return text
+
+
+def finish(start, folder):
+    """Let the run end in this process, with the sheets of the processes before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.undo()
+        return start(resume=folder)
+
+
+def compare_without_pictures(folder, unstopped, differences):
+    assert differences(checkpoint(folder), checkpoint(unstopped), ignored=["counters.elapsed"]) == []
+    assert lines(folder) == lines(unstopped)
+
+
+def test_sigterm_and_ctrl_c_finish_the_step_and_say_how_to_go_on(command, start, unstopped, differences, tmp_path):
+    folder = tmp_path / "runs" / "00000-noise-cond-tiny1-kimg1-batch32-target0.5"
+    for number, code, arguments in ((signal.SIGTERM, 143, ()), (signal.SIGINT, 130, ("--resume", str(folder)))):
+        process = command(*arguments)
+        text = read_until(process, "Going on in" if arguments else "tick 0")
+        time.sleep(0.2)
+        process.send_signal(number)
+        text += process.communicate(timeout=60)[0]
+        assert process.returncode == code, text
+        nimg = checkpoint(folder)["state"]["counters"]["nimg"]
+        assert f"Stopped at kimg {nimg / 1000:g}; checkpoint.pkl is written. Go on with: sgtool train --resume {folder}\n" in text
+        assert "Traceback" not in text
+        assert 0 < nimg < 1024
+    start(resume=folder)
+    compare_without_pictures(folder, unstopped, differences)
+
+
+def test_a_run_that_was_killed_goes_on_from_its_checkpoint(command, start, unstopped, differences, tmp_path):
+    process = command()
+    read_until(process, "metrics on")
+    checkpoint_file = tmp_path / "runs" / "00000-noise-cond-tiny1-kimg1-batch32-target0.5" / "checkpoint.pkl"
+    while not checkpoint_file.exists():
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 2))  # any instant must do
+    process.kill()
+    process.communicate()
+    start(resume=checkpoint_file.parent)
+    compare_without_pictures(checkpoint_file.parent, unstopped, differences)
+
+
+def test_two_processes_cannot_train_in_one_folder(command, tmp_path):
+    first = command()
+    read_until(first, "metrics on")
+    folder = tmp_path / "runs" / "00000-noise-cond-tiny1-kimg1-batch32-target0.5"
+    while not (folder / "checkpoint.pkl").exists():
+        time.sleep(0.01)
+    with pytest.raises(UserError, match="is being trained by another process. Wait for it, or stop it first."):
+        train(resume=folder, device="cpu")
+
+
+# --- resume auto
+
+
+def test_auto_starts_a_run_and_goes_on_with_it_afterwards(start, assert_same_end, capsys):
+    folder = start(steps=3, resume="auto")
+    assert "a new one starts" in capsys.readouterr().out
+    assert start(steps=8, resume="auto") == folder
+    assert f"--resume auto: going on with {folder}" in capsys.readouterr().out
+    assert start(resume="auto") == folder
+    assert_same_end(folder)
+    assert start(resume="auto") == folder
+    assert "is complete" in capsys.readouterr().out
+
+
+def test_auto_takes_the_newest_run_that_agrees(start, write_dataset, tmp_path):
+    first = start(steps=1)
+    second = start(steps=1)
+    other_settings = start(steps=1, gamma=3.0)
+    other_data = start(steps=1, data=write_dataset(tmp_path / "noise.zip", seed=9))
+    unfinished = start(steps=1)
+    (unfinished / "checkpoint.pkl").unlink()
+    assert [path.name[:5] for path in (first, second, other_settings, other_data, unfinished)] == [f"0000{i}" for i in range(5)]
+    assert start(steps=2, resume="auto") == unfinished  # the helper's newest folder; no other was made
+    counts = [checkpoint(path)["state"]["counters"]["step"] for path in (first, second, other_settings, other_data)]
+    assert counts == [1, 3, 1, 1]
+    start(steps=1, resume="auto", gamma=3.0)
+    assert checkpoint(other_settings)["state"]["counters"]["step"] == 2
+
+
+def test_auto_passes_over_runs_of_another_version(start, config, tmp_path):
+    folder = start(steps=1)
+    options = json.loads((folder / "training_options.json").read_text())
+    del options["config"]["p_max"]
+    (folder / "training_options.json").write_text(json.dumps(options))
+    said = []
+    assert newest_agreeing(tmp_path / "runs", config, said.append) == (None, None)
+
+
+# --- what is refused
+
+
+@pytest.fixture
+def stopped(unstopped, tmp_path):
+    """A copy of a run with two checkpoints."""
+    shutil.copytree(unstopped, tmp_path / "runs" / unstopped.name)
+    return tmp_path / "runs" / unstopped.name
+
+
+def test_a_changed_option_is_named(stopped, unstopped):
+    for option, value, words in (
+        ("batch", 64, "batch 32, not 64"),
+        ("gamma", 2.5, "gamma 0.0016, not 2.5"),
+        ("seed", 1, "seed 0, not 1"),
+        ("cond", False, "c_dim 3, not 0"),
+        ("target", 0.6, "target 0.5, not 0.6"),
+    ):
+        with pytest.raises(UserError, match=re.escape(words)):
+            train(resume=stopped, device="cpu", **{option: value})
+    assert checkpoint(stopped)["state"]["counters"] == checkpoint(unstopped)["state"]["counters"]
+
+
+def test_other_data_are_refused(stopped, write_dataset, tmp_path):
+    other = write_dataset(tmp_path / "other.zip", seed=1)
+    with pytest.raises(UserError, match="the data is not what the run was trained on"):
+        train(resume=stopped, data=other, device="cpu")
+    with pytest.raises(UserError, match="the data is not what the run was trained on"):
+        train(resume=stopped, subset=10, device="cpu")
+
+
+def test_the_same_data_elsewhere_are_accepted(stopped, data, tmp_path, capsys):
+    copy = shutil.copy(data, tmp_path / "moved.zip")
+    assert train(resume=stopped, data=copy, device="cpu") == stopped
+    assert "is complete" in capsys.readouterr().out
+
+
+def test_data_that_have_gone_are_named(stopped, tmp_path):
+    contents = checkpoint(stopped)
+    write_container(contents | {"data": str(tmp_path / "gone.zip")}, stopped / "checkpoint.pkl", "checkpoint")
+    with pytest.raises(UserError, match="gone.zip does not exist"):
+        train(resume=stopped, device="cpu")
+
+
+def test_a_checkpoint_cut_in_half_leads_to_the_one_before(stopped, start, unstopped, differences):
+    whole = (stopped / "checkpoint.pkl").read_bytes()
+    (stopped / "checkpoint.pkl").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError) as error:
+        train(resume=stopped, device="cpu")
+    previous = stopped / "checkpoint-previous.pkl"
+    assert error.value.message.endswith(f"The checkpoint before it is there: --resume {previous}")
+    assert "damaged" in error.value.message
+    start(resume=previous)
+    compare_without_pictures(stopped, unstopped, differences)
+
+
+def test_a_checkpoint_with_a_part_missing_is_refused(stopped):
+    contents = checkpoint(stopped)
+    write_container({key: value for key, value in contents.items() if key != "options"}, stopped / "checkpoint.pkl", "checkpoint")
+    with pytest.raises(UserError, match="lacks a part of the training state"):
+        train(resume=stopped, device="cpu")
+
+
+def test_a_checkpoint_of_another_version_is_refused(stopped):
+    contents = checkpoint(stopped)
+    contents["config"]["p_least"] = 0.1
+    write_container(contents, stopped / "checkpoint.pkl", "checkpoint")
+    with pytest.raises(UserError, match="made by another version of sgtool"):
+        train(resume=stopped, device="cpu")
+
+
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
+    with pytest.raises(UserError, match="the folder holds no checkpoint.pkl"):
+        train(resume=tmp_path, device="cpu")
+    with pytest.raises(UserError, match="does not exist"):
+        train(resume=tmp_path / "checkpoint.pkl", device="cpu")
+
+
+# --- transfer learning
+
+
+def test_transfer_takes_the_networks_and_nothing_else(stopped, start, differences, capsys):
+    source = stopped / "network-snapshot-000001.pkl"
+    snapshot = snapshots.load(source)
+    seen = {}
+    keep = TrainState.load_state_dict
+
+    class Look:
+        def __call__(self, state, tick):
+            seen.update(tick=tick)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "run_loop", lambda state, config, *rest: seen.update(state=state, config=config) or True)
+        folder = start(resume=source, outdir=stopped.parent, data=checkpoint(stopped)["data"], **{**OPTIONS})
+    assert TrainState.load_state_dict is keep
+    state, config = seen["state"], seen["config"]
+    for name in ("G_ema", "G", "D"):
+        assert differences(getattr(state, name).state_dict(), getattr(snapshot, name).state_dict()) == []
+    assert (config.ada_kimg, config.ema_rampup, state.ada.kimg) == (100, None, 100)
+    assert (state.nimg, state.step, state.ada.p) == (0, 0, 0)
+    assert state.opt_G.state_dict()["state"] == {}
+    assert folder.name.startswith("00001-noise-cond-tiny1") and "transfer" in folder.name
+    assert f"Transfer learning from {source}\n" in capsys.readouterr().out
+
+
+OPTIONS = {"cfg": "tiny", "cbase": 64, "cmax": 8, "batch": 32, "kimg": 1, "cond": True}
+
+
+def test_transfer_of_a_snapshot_without_d_and_g_says_so(stopped, tmp_path, start, capsys):
+    snapshot = snapshots.load(stopped)
+    snapshots.save(dataclasses.replace(snapshot, G=None, D=None), tmp_path / "bare.pkl")
+    start(steps=1, resume=tmp_path / "bare.pkl", outdir=tmp_path / "runs", data=checkpoint(stopped)["data"], **OPTIONS)
+    assert "it has no G, so G starts from G_ema; it has no D, so D starts from random weights" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "options", "words"),
+    [
+        ((32, 32), 1, {}, "pictures of size 16, but this run needs 32"),
+        ((32, 16), 1, {}, "pictures of size 16, but this run needs 16x32"),
+        ((16, 16), 3, {}, "picture channels 1, but this run needs 3"),
+        ((16, 16), 1, {"cbase": 128}, "channel_base 64, but this run needs 128"),
+        ((16, 16), 1, {"cond": False}, "label width 3, but this run needs 0"),
+        ((16, 16), 1, {"map_depth": 3}, "num_layers 2, but this run needs 3"),
+    ],
+)
+def test_a_snapshot_of_another_shape_is_refused_before_a_folder_is_made(stopped, write_dataset, tmp_path, size, channels, options, words):
+    other = write_dataset(tmp_path / "d.zip", number=8, size=size, channels=channels)
+    outdir, source = tmp_path / "out", stopped / "network-snapshot-000001.pkl"
+    with pytest.raises(UserError) as error:
+        train(data=other, outdir=outdir, resume=source, device="cpu", **OPTIONS | options)
+    assert words in error.value.message
+    assert str(source) in error.value.message
+    assert not outdir.exists()
+
+
+def test_a_snapshot_whose_keywords_are_silent_is_compared_by_its_tensors(stopped, data, tmp_path):
+    snapshot = snapshots.load(stopped)
+    del snapshot.G_ema.init_kwargs["mapping_kwargs"]["num_layers"]  # 8 then
+    snapshots.save(dataclasses.replace(snapshot, G_ema=_deeper(snapshot.G_ema)), tmp_path / "deep.pkl")
+    with pytest.raises(UserError, match=r"its G_ema does not fit this run: mapping.fc2.weight differs"):
+        train(data=data, outdir=tmp_path / "out", resume=tmp_path / "deep.pkl", device="cpu", **OPTIONS)
+
+
+def _deeper(G):
+    from sgtool.networks import build_generator
+
+    return build_generator(**G.init_kwargs)
+
+
+def test_a_snapshot_that_is_not_there_is_named(data, tmp_path):
+    for source, words in (("gone.pkl", "gone.pkl does not exist"), ("https://example.org/ffhq.pkl", "this version does not download")):
+        with pytest.raises(UserError, match=words):
+            train(data=data, outdir=tmp_path / "out", resume=source, device="cpu", **OPTIONS)
+
+
+def test_a_resumed_transfer_stays_one(stopped, start):
+    data = checkpoint(stopped)["data"]
+    source = stopped / "network-snapshot-000001.pkl"
+    start(steps=2, resume=source, outdir=stopped.parent, data=data, **OPTIONS)
+    folder = max(stopped.parent.iterdir())
+    source.unlink()
+    start(steps=1, resume=folder)
+    contents = checkpoint(folder)
+    assert contents["config"]["ada_kimg"] == 100
+    assert contents["state"]["counters"]["step"] == 3
+
+
+def test_options_of_a_run_tell_where_it_began(stopped, data):
+    options = json.loads((stopped / "training_options.json").read_text())
+    assert options["config"] == checkpoint(stopped)["config"]
+    assert options["reasons"]["gamma"] == "0.0002 * 16 * 16 / batch 32"
+    assert options["data"] == str(data)
+    assert options["resumed_snapshot"] is None
+    assert resolve(Options(**options["options"] | {"metrics": ("swd", "msssim")}), open_dataset(data))[0].as_dict() == options["config"]

@@ -1,0 +1,122 @@
+"""The state of a run: everything that a step changes comes back, bit by bit."""
+
+import copy
+import dataclasses
+import itertools
+
+import pytest
+import torch
+
+from sgtool.datasets import open_dataset
+from sgtool.snapshots.container import read_container
+from sgtool.training.data import Loader
+from sgtool.training.run import make_augment
+from sgtool.training.state import TrainState
+from sgtool.training.step import train_step
+
+STEPS = 21
+
+
+@pytest.fixture
+def advance(data, config):
+    """Function that trains a state for some steps from where it is."""
+
+    def run(state, steps):
+        loader, augment = Loader(open_dataset(data), config, state.nimg, "cpu"), make_augment(config, state.device)
+        try:
+            for batch in itertools.islice(loader, steps):
+                train_step(state, config, batch, augment)
+                state.elapsed += 1.0
+                if state.step == 10:
+                    state.meter.flush()
+                    state.tick, state.tick_start_nimg = state.tick + 1, state.nimg
+                    state.best["swd"] = {"value": 3.5, "nimg": state.nimg}
+        finally:
+            loader.close()
+        return state
+
+    return run
+
+
+@pytest.fixture
+def augmented(config):
+    """The configuration with the target in the middle of what r_t does, and p high enough for every transform to occur."""
+    return dataclasses.replace(config, target=0.5, p=0.6)
+
+
+def inside(state):
+    """Every attribute of a state and of the objects that it is made of, whether or not `state_dict` knows of it."""
+    contents = {}
+    for name, value in vars(state).items():
+        if isinstance(value, (torch.nn.Module, torch.optim.Optimizer)):
+            contents[name] = value.state_dict()
+            if isinstance(value, torch.nn.Module):
+                contents[f"{name}.flags"] = [[m.training for m in value.modules()], [p.requires_grad for p in value.parameters()]]
+        elif name in ("ada", "meter"):
+            contents[name] = dict(vars(value))
+        elif name not in ("config", "device"):
+            contents[name] = value
+    return contents
+
+
+@pytest.mark.parametrize("stop", [1, 3, 6, 11, 18])
+def test_a_state_goes_on_as_if_it_had_never_stopped(augmented, advance, differences, tmp_path, stop):
+    whole = advance(TrainState.fresh(augmented, "cpu"), STEPS)
+    expected, expected_inside = whole.state_dict(), inside(whole)
+    advance(TrainState.fresh(augmented, "cpu"), stop).save(tmp_path / "c.pkl", {})
+    torch.manual_seed(999)
+    state = TrainState.fresh(augmented, "cpu")
+    state.load_state_dict(read_container(tmp_path / "c.pkl", "checkpoint")["state"])
+    advance(state, STEPS - stop)
+    found = state.state_dict()
+    assert differences(found, expected, ignored=["betas.0", "betas.1", "betas"]) == []
+    assert differences(inside(state), expected_inside, ignored=["betas.0", "betas.1", "betas"]) == []
+    for name in ("opt_G", "opt_D"):
+        one, two = found["optimizers"][name]["param_groups"][0], expected["optimizers"][name]["param_groups"][0]
+        assert tuple(one["betas"]) == tuple(two["betas"])
+
+
+def test_every_attribute_comes_back_from_a_file(augmented, advance, differences, tmp_path):
+    """Half-filled sums of ADA and of the statistics too: at step 18 neither is at a boundary."""
+    state = advance(TrainState.fresh(augmented, "cpu"), 18)
+    state.nonfinite = 3
+    state.save(tmp_path / "c.pkl", {})
+    again = TrainState.fresh(dataclasses.replace(augmented, seed=77), "cpu")
+    fresh = copy.deepcopy(inside(again))
+    again.load_state_dict(read_container(tmp_path / "c.pkl", "checkpoint")["state"])
+    found, expected = inside(again), inside(state)
+    assert differences(found, expected) == []
+    assert expected["ada"]["_signs"] != 0
+    assert 0 < expected["ada"]["_steps"] < augmented.ada_interval
+    assert expected["meter"]["_sums"]
+    changed = {name.split(".")[0] for name in differences(fresh, expected)}
+    constant = {name for name in expected if name.endswith(".flags")}
+    assert changed == expected.keys() - constant
+
+
+def test_random_numbers_go_on_where_they_were(config, tmp_path):
+    state = TrainState.fresh(config, "cpu")
+    torch.randn(5)
+    state.save(tmp_path / "c.pkl", {})
+    expected = torch.randn(5)
+    torch.manual_seed(1)
+    state.load_state_dict(read_container(tmp_path / "c.pkl", "checkpoint")["state"])
+    assert torch.equal(torch.randn(5), expected)
+
+
+def test_the_seed_alone_decides_the_start(config, differences):
+    one, two = TrainState.fresh(config, "cpu"), TrainState.fresh(config, "cpu")
+    assert differences(one.state_dict(), two.state_dict()) == []
+    other = TrainState.fresh(dataclasses.replace(config, seed=1), "cpu")
+    assert differences(one.state_dict(), other.state_dict()) != []
+
+
+def test_optimizers_are_those_of_lazy_regularization(config):
+    state = TrainState.fresh(dataclasses.replace(config, glr=0.002, dlr=0.001, freezed=2), "cpu")
+    G, D = state.opt_G.param_groups[0], state.opt_D.param_groups[0]
+    assert (G["lr"], G["betas"], G["eps"]) == (pytest.approx(0.0016), (0.0, pytest.approx(0.99**0.8)), 1e-8)
+    assert (D["lr"], D["betas"]) == (pytest.approx(0.001 * 16 / 17), (0.0, pytest.approx(0.99 ** (16 / 17))))
+    assert len(G["params"]) == len(list(state.G.parameters()))
+    assert len(D["params"]) == len(list(state.D.parameters())) - 4
+    assert not any(parameter.requires_grad for parameter in state.G_ema.parameters())
+    assert (state.G.training, state.D.training, state.G_ema.training) == (True, True, False)

@@ -1,0 +1,164 @@
+"""One training step: phases and their intervals, accumulation, averages, and gradients that are no numbers."""
+
+import copy
+import dataclasses
+import itertools
+import math
+
+import pytest
+import torch
+
+from sgtool.datasets import open_dataset
+from sgtool.training import step as step_module
+from sgtool.training.data import Loader
+from sgtool.training.state import TrainState
+from sgtool.training.step import Batch, d_main, d_reg, draw_styles, run_phase, train_step, update_average
+
+
+def unchanged(images, p):
+    return images
+
+
+@pytest.fixture
+def make(data, config):
+    """Function that gives (state, config, batches) of a new run with changed configuration."""
+    loaders = []
+
+    def build(**changes):
+        changed = dataclasses.replace(config, **changes)
+        loaders.append(Loader(open_dataset(data), changed, 0, "cpu"))
+        return TrainState.fresh(changed, "cpu"), changed, loaders[-1]
+
+    yield build
+    for loader in loaders:
+        loader.close()
+
+
+def test_phases_run_at_their_intervals(make, monkeypatch):
+    state, config, batches = make()
+    seen = []
+    monkeypatch.setattr(step_module, "run_phase", lambda phase, network, *rest: seen.append((state.step, phase.__name__)))
+    state.ada.observe(torch.ones(1))
+    for batch in itertools.islice(batches, 33):
+        train_step(state, config, batch, unchanged)
+        state.ada.observe(torch.ones(1))
+    every = {name: [step for step, phase in seen if phase == name] for name in ("g_main", "g_reg", "d_main", "d_reg")}
+    assert every["g_main"] == every["d_main"] == list(range(33))
+    assert every["g_reg"] == list(range(0, 33, 4))
+    assert every["d_reg"] == [0, 16, 32]
+    assert [phase for step, phase in seen if step == 0] == ["g_main", "g_reg", "d_main", "d_reg"]
+    assert (state.step, state.nimg) == (33, 33 * 8)
+
+
+def test_regularizers_of_weight_0_are_left_out(make, monkeypatch):
+    state, config, batches = make(pl_weight=0.0, gamma=0.0)
+    seen = []
+    monkeypatch.setattr(step_module, "run_phase", lambda phase, *rest: seen.append(phase.__name__))
+    state.ada.observe(torch.ones(1))
+    train_step(state, config, next(batches), unchanged)
+    assert seen == ["g_main", "d_main"]
+
+
+def test_a_phase_moves_its_own_network_alone(make):
+    state, config, batches = make()
+    batch = next(batches)
+    before = copy.deepcopy({"G": state.G.state_dict(), "D": state.D.state_dict()})
+    run_phase(d_main, state.D, state.opt_D, 1, state, config, batch, unchanged)
+    assert all(torch.equal(tensor, before["G"][name]) for name, tensor in state.G.state_dict().items())
+    assert not torch.equal(state.D.b16.conv0.weight, before["D"]["b16.conv0.weight"])
+    assert all(parameter.requires_grad for network in (state.G, state.D) for parameter in network.parameters())
+    assert all(parameter.grad is None for parameter in state.G.parameters())
+
+
+def test_frozen_layers_stay_as_they_are(make):
+    state, config, batches = make(freezed=3)
+    before = copy.deepcopy(state.D.state_dict())
+    for batch in itertools.islice(batches, 2):
+        train_step(state, config, batch, unchanged)
+    moved = {name.rpartition(".")[0] for name, tensor in state.D.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert not moved & {"b16.fromrgb", "b16.conv0", "b16.conv1"}
+    assert {"b16.skip", "b8.conv0", "b4.out"} <= moved
+
+
+def gradients(state, phase, config, batch, latents):
+    """D's gradients of one phase, with the generated pictures taken in order from fixed ones."""
+    calls = iter(latents.split(config.batch_gpu))
+    state.opt_D.step = lambda: None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step_module, "generate", lambda *given, **more: (next(calls), torch.zeros(config.batch_gpu, 0)))
+        run_phase(phase, state.D, state.opt_D, 16 if phase is d_reg else 1, state, config, batch, unchanged)
+    return {name: p.grad for name, p in state.D.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("phase", [d_main, d_reg])
+def test_accumulated_gradients_equal_those_of_the_whole_batch(make, phase):
+    """Groups of minibatch std: picture i of 8 is with i + 2, i + 4, i + 6; so the halves hold the even and the odd ones."""
+    torch.manual_seed(5)
+    real, fake = torch.randn(8, 1, 16, 16), torch.randn(8, 1, 16, 16)
+    order = [0, 2, 4, 6, 1, 3, 5, 7]
+    state, whole, _ = make(c_dim=0)
+    expected = gradients(state, phase, whole, Batch(real, torch.zeros(8, 0)), fake)
+    state, halves, _ = make(c_dim=0, batch_gpu=4)
+    found = gradients(state, phase, halves, Batch(real[order], torch.zeros(8, 0)), fake[order])
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert torch.allclose(found[name], gradient, rtol=1e-4, atol=1e-5 * float(gradient.abs().max()) + 1e-9), name
+
+
+def test_the_average_moves_by_its_decay_and_takes_buffers_as_they_are(make):
+    state, config, _ = make()
+    torch.nn.init.ones_(state.G.synthesis.b8.conv0.weight)
+    state.G.mapping.w_avg.fill_(7)
+    before = state.G_ema.synthesis.b8.conv0.weight.clone()
+    state.nimg = 10_000  # in the ramp: half-life 500
+    update_average(state, config)
+    kept = 0.5 ** (8 / 500)
+    assert torch.allclose(state.G_ema.synthesis.b8.conv0.weight, before * kept + (1 - kept), atol=1e-6)
+    assert torch.equal(state.G_ema.mapping.w_avg, state.G.mapping.w_avg)
+
+
+def test_the_first_step_replaces_the_start_of_the_average(make):
+    state, config, batches = make()
+    train_step(state, config, next(batches), unchanged)
+    for average, parameter in zip(state.G_ema.parameters(), state.G.parameters(), strict=True):
+        assert torch.allclose(average, parameter, atol=1e-6)
+
+
+def test_style_mixing_takes_the_last_rows_from_another_latent(make):
+    state, config, _ = make(style_mixing_prob=1.0, c_dim=0)
+    cuts = set()
+    for _ in range(40):
+        ws = draw_styles(state, config, torch.randn(3, state.G.z_dim), torch.zeros(3, 0))
+        first = [int((row == row[0]).all(dim=1).sum()) for row in ws]
+        assert len(set(first)) == 1
+        assert all(torch.equal(row[first[0]], row[-1]) for row in ws)
+        cuts.add(first[0])
+    assert cuts == set(range(1, state.G.num_ws))
+    ws = draw_styles(state, dataclasses.replace(config, style_mixing_prob=0.0), torch.randn(3, state.G.z_dim), torch.zeros(3, 0))
+    assert bool((ws == ws[:, :1]).all())
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_gradients_that_are_no_numbers_leave_no_trace_but_a_count(make, bad):
+    state, config, batches = make()
+    for batch in itertools.islice(batches, 4):
+        train_step(state, config, batch, unchanged)
+    before = copy.deepcopy(state.state_dict())
+    train_step(state, config, next(batches), lambda images, p: images * bad)  # step 4: Gmain, Greg, Dmain
+    after = state.state_dict()
+    assert state.nonfinite == 2
+    for name in ("D", "G"):
+        for key, tensor in after["networks"][name].items():
+            assert bool(tensor.isfinite().all()), (name, key)
+    assert all(torch.equal(after["networks"]["D"][key], tensor) for key, tensor in before["networks"]["D"].items())
+    train_step(state, config, next(batches), unchanged)
+    assert state.nonfinite == 2
+
+
+def test_a_path_length_that_is_no_number_does_not_stay_in_the_mean(make, monkeypatch):
+    state, config, batches = make()
+    monkeypatch.setattr(step_module, "path_lengths", lambda *given: torch.full([4], math.nan, requires_grad=True))
+    before = state.pl_mean.clone()
+    train_step(state, config, next(batches), unchanged)
+    assert state.nonfinite == 0  # the made-up lengths give no parameter a gradient
+    assert torch.equal(state.pl_mean, before)
