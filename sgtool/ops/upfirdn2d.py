@@ -1,5 +1,7 @@
 """Upsample, filter, downsample: the resampling op of StyleGAN2, and its common special cases."""
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -229,9 +231,9 @@ def upsample2d(x, f, up=2, padding=0, flip_filter=False, gain=1, impl="auto"):
     Returns:
         `[N, C, H * upy, W * upx]` (plus the padding).
     """
-    upx, upy = _pair(up, "up")
-    padding = add_padding(padding, centring_padding(f, up=up))
-    return upfirdn2d(x, f, up=up, padding=padding, flip_filter=flip_filter, gain=gain * upx * upy, impl=impl)
+    factors = _pair(up, "up")
+    around = add_padding(padding, centring_padding(f, up=factors))
+    return upfirdn2d(x, f, factors, padding=around, gain=gain * math.prod(factors), flip_filter=flip_filter, impl=impl)
 
 
 def downsample2d(x, f, down=2, padding=0, flip_filter=False, gain=1, impl="auto"):

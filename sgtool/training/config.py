@@ -278,7 +278,7 @@ def choose_batch_gpu(options, preset, batch, reasons):
     if options.batch_gpu is not None:
         reasons["batch_gpu"] = "as asked"
         return options.batch_gpu
-    if options.batch is None and preset.batch != "auto":
+    if options.batch is None and preset.batch != "auto" and preset.gpus > 1:
         reasons["batch_gpu"] = f"preset {options.cfg}: batch {preset.batch} on {preset.gpus} GPUs"
         return preset.batch // preset.gpus
     reasons["batch_gpu"] = "batch / gpus"

@@ -21,7 +21,7 @@ PAIRS = 500  # of MS-SSIM
 def swd(fakes, reals):
     """Sliced Wasserstein distance of fakes to reals, x 1000; the mean over levels and each level."""
     levels = sliced_wasserstein_levels(reals, fakes)
-    return {"swd": float(np.mean(list(levels.values()))), **{f"swd_{size}": value for size, value in levels.items()}}
+    return {"swd": float(np.mean(list(levels.values()))), **{f"swd_{width}x{height}": v for (height, width), v in levels.items()}}
 
 
 def msssim(fakes, reals):

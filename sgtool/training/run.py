@@ -11,12 +11,14 @@ from sgtool import __version__
 from sgtool.datasets import open_dataset
 from sgtool.errors import UserError
 from sgtool.files import write_text
+from sgtool.options import torch_device
 from sgtool.training import resume as resuming
 from sgtool.training.augment import PIPES, AugmentPipe
 from sgtool.training.config import Options, resolve
 from sgtool.training.data import Loader
 from sgtool.training.folders import describe, locked, make_run_folder
 from sgtool.training.loop import Stop, run_loop
+from sgtool.training.memory import keep_freed_memory
 from sgtool.training.pictures import PictureGrid
 from sgtool.training.quality import Metrics, check_metrics
 from sgtool.training.reports import Log, StatsFile, StatusLine, duration
@@ -88,7 +90,7 @@ def train(data=None, outdir=None, resume=None, device="auto", dry_run=False, des
 
 def make_plan(data, outdir, resume, device, desc, given, say):
     """Check everything that can be checked before the first step and decide where to start."""
-    device = choose_device(device)
+    device = torch_device(device)
     check_metrics(given.get("metrics", ()))
     folder = resuming.folder_of(resume)
     if folder is None and outdir is None:
@@ -133,20 +135,6 @@ def configure(data, given):
     return config, reasons, dataset
 
 
-def choose_device(name):
-    """Turn "auto" into a device that is there.
-
-    Raises:
-        UserError: a device was asked for that is not there.
-    """
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name == "auto":
-        name = "cuda" if cuda else "mps" if mps else "cpu"
-    if (name == "cuda" and not cuda) or (name == "mps" and not mps):
-        raise UserError(f"--device {name}: PyTorch sees no such device on this machine. Use --device cpu or auto.")
-    return torch.device(name)
-
-
 def print_config(plan, say):
     """Tell the configuration, with the reason for each value that was computed."""
     config = plan.config
@@ -165,7 +153,7 @@ def print_config(plan, say):
 def run(plan, log):
     """Train in plan.folder until the end or a signal."""
     config, folder, device = plan.config, plan.folder, plan.device
-    set_backend(config)
+    set_backend(config, device)
     state = start_state(plan, log)
     check_disk(folder, state)
     log.attach(folder / "log.txt")
@@ -182,7 +170,7 @@ def run(plan, log):
         StatsFile(folder, state.nimg),
         checkpoints,
     ]
-    log(f"{'Going on' if plan.checkpoint else 'Training'} in {folder} from kimg {state.nimg / 1000:g} to {config.kimg}")
+    log(f"{'Training' if plan.checkpoint is None else 'Going on'} in {folder} from kimg {state.nimg / 1000:g} to {config.kimg}")
     augment = make_augment(config, device)
     loader = Loader(plan.dataset, config, state.nimg, device)
     stop = Stop()
@@ -200,10 +188,12 @@ def run(plan, log):
     return folder
 
 
-def set_backend(config):
-    """Switches of cuDNN."""
+def set_backend(config, device):
+    """Switches of cuDNN; on a CPU, of the memory allocator."""
     torch.backends.cudnn.benchmark = not config.nobench
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.allow_tf32
+    if device.type == "cpu":
+        keep_freed_memory()
 
 
 def start_state(plan, say):

@@ -20,7 +20,9 @@ def test_defaults_are_those_of_the_spelling():
 
 def test_init_kwargs_are_plain_and_make_the_same_network_again():
     torch.manual_seed(0)
-    G = build_generator(**G_SIZES | {"img_resolution": (24, 16)}, channel_base=64, resample_filter=(1, 2, 1), fused_modconv_default=True)
+    G = build_generator(
+        **G_SIZES | {"img_resolution": (24, 16)}, channel_base=64, resample_filter=(1, 2, 1), fused_modconv_default=True
+    )
     assert json.loads(json.dumps(G.init_kwargs)) == G.init_kwargs
     again = build_generator(**G.init_kwargs)
     again.load_state_dict(G.state_dict(), strict=True)

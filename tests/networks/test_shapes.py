@@ -31,7 +31,12 @@ def test_base_and_doublings_of_a_shape(size):
 
 def test_levels_double_from_the_base_to_the_picture():
     levels = PictureShape.of((48, 32)).levels
-    assert [(level.resolution, level.height, level.width) for level in levels] == [(4, 6, 4), (8, 12, 8), (16, 24, 16), (32, 48, 32)]
+    assert [(level.resolution, level.height, level.width) for level in levels] == [
+        (4, 6, 4),
+        (8, 12, 8),
+        (16, 24, 16),
+        (32, 48, 32),
+    ]
     assert [level.channels(channel_base=64, channel_max=12) for level in levels] == [12, 8, 4, 2]
 
 

@@ -254,8 +254,8 @@ def test_an_unknown_precision_is_refused():
 def test_conv_clamp_limits_every_layer():
     G, D = small_generator(conv_clamp=0.1), small_discriminator(conv_clamp=0.1)
     block, w = G.synthesis.b16, torch.randn(2, 16)
-    layers = {layer: (w,) for layer in (block.conv0, block.conv1, block.torgb)}
-    layers |= {layer: () for layer in (D.b16.fromrgb, D.b16.conv0, D.b16.conv1, D.b4.conv)}
+    layers = dict.fromkeys((block.conv0, block.conv1, block.torgb), (w,))
+    layers |= dict.fromkeys((D.b16.fromrgb, D.b16.conv0, D.b16.conv1, D.b4.conv), ())
     for layer, more in layers.items():
         side = 8 if layer is block.conv0 else 16
         x = torch.randn(2, layer.weight.shape[1], side, side) * 1000

@@ -64,6 +64,8 @@ def tiny():
         "cond": True,
         "aug": "ada",
         "target": 0.5,
+        "glr": 0.01,
+        "dlr": 0.01,
     }
 
 

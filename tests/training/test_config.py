@@ -95,7 +95,14 @@ def test_what_all_published_presets_share():
 
 def test_the_tiny_preset_is_small():
     config = resolved(Data(32), cfg="tiny")
-    assert (config.channel_base, config.channel_max, config.z_dim, config.kimg, config.batch, config.snap) == (2048, 64, 128, 1000, 32, 10)
+    assert (config.channel_base, config.channel_max, config.z_dim, config.kimg, config.batch, config.snap) == (
+        2048,
+        64,
+        128,
+        1000,
+        32,
+        10,
+    )
     assert config.gamma == pytest.approx(0.0002 * 32 * 32 / 32)
 
 

@@ -12,7 +12,19 @@ from sgtool.errors import UserError
 from sgtool.training.config import Options
 from sgtool.training.folders import describe, locked, make_run_folder, read_options, run_folders
 
-MAKE = "import sys; from sgtool.training.folders import make_run_folder; [print(make_run_folder(sys.argv[1], sys.argv[2])) for _ in range(8)]"
+MAKE = """
+import sys
+from sgtool.training.folders import make_run_folder
+for _ in range(8):
+    make_run_folder(sys.argv[1], sys.argv[2])
+"""
+HOLD = """
+import sys, time
+from sgtool.training.folders import locked
+with locked(sys.argv[1]):
+    print('held', flush=True)
+    time.sleep(60)
+"""
 
 
 def test_folders_are_numbered_from_0_on(tmp_path):
@@ -60,16 +72,14 @@ def test_an_outdir_that_is_a_file_is_refused(tmp_path):
 
 
 def test_a_folder_is_held_by_one_process_at_a_time(tmp_path):
-    with locked(tmp_path):
-        with pytest.raises(UserError, match="is being trained by another process"), locked(tmp_path):
-            pass
+    with locked(tmp_path), pytest.raises(UserError, match="is being trained by another process"), locked(tmp_path):
+        pass
     with locked(tmp_path):
         pass
 
 
 def test_a_killed_process_holds_no_folder(tmp_path):
-    hold = "import sys, time; from sgtool.training.folders import locked\nwith locked(sys.argv[1]): print('held', flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
         with pytest.raises(UserError, match="is being trained by another process"), locked(tmp_path):
             pass

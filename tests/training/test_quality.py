@@ -64,7 +64,9 @@ def test_measuring_draws_no_random_number_of_the_training(measure):
 
 
 def test_nothing_is_measured_between_snapshots_or_without_names(data, config, tmp_path):
-    Metrics(tmp_path, open_dataset(data), dataclasses.replace(config, metrics=()), "cpu", print)(None, SimpleNamespace(is_snapshot=True))
+    Metrics(tmp_path, open_dataset(data), dataclasses.replace(config, metrics=()), "cpu", print)(
+        None, SimpleNamespace(is_snapshot=True)
+    )
     Metrics(tmp_path, open_dataset(data), config, "cpu", print)(None, SimpleNamespace(is_snapshot=False))
     assert list(tmp_path.iterdir()) == []
 

@@ -94,7 +94,9 @@ def test_stats_have_one_line_a_tick(state, tmp_path, monkeypatch):
 
 def test_events_are_written_where_tensorboard_is_installed(state, tmp_path, monkeypatch):
     written = []
-    writer = SimpleNamespace(add_scalar=lambda name, value, global_step: written.append((name, value, global_step)), flush=lambda: None)
+    writer = SimpleNamespace(
+        add_scalar=lambda name, value, global_step: written.append((name, value, global_step)), flush=lambda: None
+    )
     monkeypatch.setattr(reports, "_tensorboard", lambda folder, nimg: writer)
     state.nimg = 2000
     StatsFile(tmp_path, 0)(state, tick())
@@ -119,5 +121,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("builtins.open", full)
-    with pytest.raises(UserError, match=r"stats.jsonl could not be written: No space left on device. Free some space, then go on"):
+    with pytest.raises(
+        UserError, match=r"stats.jsonl could not be written: No space left on device. Free some space, then go on"
+    ):
         append_line(tmp_path / "stats.jsonl", {"nimg": 8})

@@ -18,10 +18,11 @@ STEPS = 21
 
 
 @pytest.fixture
-def advance(data, config):
+def advance(data):
     """Function that trains a state for some steps from where it is."""
 
     def run(state, steps):
+        config = state.config
         loader, augment = Loader(open_dataset(data), config, state.nimg, "cpu"), make_augment(config, state.device)
         try:
             for batch in itertools.islice(loader, steps):
@@ -40,8 +41,22 @@ def advance(data, config):
 
 @pytest.fixture
 def augmented(config):
-    """The configuration with the target in the middle of what r_t does, and p high enough for every transform to occur."""
-    return dataclasses.replace(config, target=0.5, p=0.6)
+    """The configuration with the target among what r_t does, and p high enough for every transform to occur."""
+    return dataclasses.replace(config, target=0.0, p=0.6, c_dim=0)
+
+
+@pytest.fixture
+def undecided(augmented):
+    """Function that starts a run whose D calls about half of the pictures real from the beginning."""
+
+    def make():
+        state = TrainState.fresh(augmented, "cpu")
+        with torch.random.fork_rng(), torch.no_grad():
+            logits = state.D(torch.rand(8, 1, 16, 16) * 2 - 1, torch.zeros(8, 0))
+            state.D.b4.out.bias -= logits.median()
+        return state
+
+    return make
 
 
 def inside(state):
@@ -60,10 +75,10 @@ def inside(state):
 
 
 @pytest.mark.parametrize("stop", [1, 3, 6, 11, 18])
-def test_a_state_goes_on_as_if_it_had_never_stopped(augmented, advance, differences, tmp_path, stop):
-    whole = advance(TrainState.fresh(augmented, "cpu"), STEPS)
+def test_a_state_goes_on_as_if_it_had_never_stopped(augmented, undecided, advance, differences, tmp_path, stop):
+    whole = advance(undecided(), STEPS)
     expected, expected_inside = whole.state_dict(), inside(whole)
-    advance(TrainState.fresh(augmented, "cpu"), stop).save(tmp_path / "c.pkl", {})
+    advance(undecided(), stop).save(tmp_path / "c.pkl", {})
     torch.manual_seed(999)
     state = TrainState.fresh(augmented, "cpu")
     state.load_state_dict(read_container(tmp_path / "c.pkl", "checkpoint")["state"])
@@ -76,9 +91,17 @@ def test_a_state_goes_on_as_if_it_had_never_stopped(augmented, advance, differen
         assert tuple(one["betas"]) == tuple(two["betas"])
 
 
-def test_every_attribute_comes_back_from_a_file(augmented, advance, differences, tmp_path):
-    """Half-filled sums of ADA and of the statistics too: at step 18 neither is at a boundary."""
-    state = advance(TrainState.fresh(augmented, "cpu"), 18)
+def test_the_comparison_rests_on_signs_near_the_target(undecided, advance):
+    state, rts = undecided(), []
+    for _ in range(5):
+        rts.append(advance(state, 4).ada.rt)
+    assert min(rts) < 0 < max(rts)
+    assert len(set(rts)) > 2
+
+
+def test_every_attribute_comes_back_from_a_file(augmented, undecided, advance, differences, tmp_path):
+    """Half-filled sums of ADA and of the statistics too: at step 19 neither is at a boundary."""
+    state = advance(undecided(), 19)
     state.nonfinite = 3
     state.save(tmp_path / "c.pkl", {})
     again = TrainState.fresh(dataclasses.replace(augmented, seed=77), "cpu")
