@@ -18,7 +18,7 @@ import measure
 import torch
 
 from sgtool.training import step
-from sgtool.training.config import Options, resolve
+from sgtool.training.resolve import Options, resolve
 from sgtool.training.run import make_augment
 from sgtool.training.state import TrainState
 

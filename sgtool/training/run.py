@@ -14,7 +14,6 @@ from sgtool.files import write_text
 from sgtool.options import torch_device
 from sgtool.training import resume as resuming
 from sgtool.training.augment import PIPES, AugmentPipe
-from sgtool.training.config import Options, resolve
 from sgtool.training.data import Loader
 from sgtool.training.folders import describe, locked, make_run_folder
 from sgtool.training.loop import Stop, run_loop
@@ -22,6 +21,7 @@ from sgtool.training.memory import keep_freed_memory
 from sgtool.training.pictures import PictureGrid
 from sgtool.training.quality import Metrics, check_metrics
 from sgtool.training.reports import Log, StatsFile, StatusLine, duration
+from sgtool.training.resolve import Options, resolve
 from sgtool.training.saving import Checkpoints, Snapshots
 from sgtool.training.state import TrainState
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sgtool.datasets import open_dataset
 from sgtool.snapshots.container import tensors_of
-from sgtool.training.config import Options, resolve
+from sgtool.training.resolve import Options, resolve
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,9 @@ import torch
 from sgtool.datasets import open_dataset
 from sgtool.errors import UserError
 from sgtool.networks import build_discriminator, build_generator
-from sgtool.training.config import PRESETS, Options, TrainConfig, resolve
+from sgtool.training.config import TrainConfig
+from sgtool.training.presets import PRESETS
+from sgtool.training.resolve import Options, resolve
 
 
 class Data:

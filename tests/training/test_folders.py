@@ -9,8 +9,8 @@ import pytest
 
 from sgtool.datasets import open_dataset
 from sgtool.errors import UserError
-from sgtool.training.config import Options
 from sgtool.training.folders import describe, locked, make_run_folder, read_options, run_folders
+from sgtool.training.resolve import Options
 
 MAKE = """
 import sys

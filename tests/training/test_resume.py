@@ -21,9 +21,9 @@ from sgtool.networks import build_generator
 from sgtool.snapshots.container import read_container, write_container
 from sgtool.training import reports
 from sgtool.training import run as run_module
-from sgtool.training.config import Options, resolve
 from sgtool.training.loop import Stop
 from sgtool.training.pictures import PictureGrid
+from sgtool.training.resolve import Options, resolve
 from sgtool.training.resume import newest_agreeing
 from sgtool.training.run import train
 

@@ -1,0 +1,240 @@
+"""From options and data to a configuration, each computed value with its reason."""
+
+from dataclasses import dataclass
+
+from sgtool.errors import UserError
+from sgtool.networks import PictureShape
+from sgtool.training.config import TrainConfig
+from sgtool.training.presets import PRESETS
+from sgtool.training.schedules import auto_batch, auto_ema_kimg, auto_gamma
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; None = the preset's or a computed default."""
+
+    cfg: str = "auto"
+    gpus: int = 1
+    cond: bool = False
+    subset: int | None = None
+    mirror: bool = False
+    seed: int = 0
+    kimg: int | None = None
+    batch: int | None = None
+    batch_gpu: int | None = None
+    gamma: float | None = None
+    glr: float | None = None
+    dlr: float | None = None
+    cbase: int | None = None
+    cmax: int | None = None
+    map_depth: int | None = None
+    mbstd_group: int | None = None
+    aug: str = "ada"
+    p: float | None = None
+    p_max: float = 0.8
+    target: float | None = None
+    augpipe: str = "bgc"
+    freezed: int = 0
+    fp32: bool = False
+    transfer: bool = False  # starting from a snapshot's networks
+    tick: float = 4
+    snap: int | None = None
+    metrics: tuple = ("swd", "msssim")
+    workers: int = 3
+    nobench: bool = False
+    allow_tf32: bool = False
+
+
+def resolve(options, dataset):
+    """Turn options and a dataset into a configuration.
+
+    Args:
+        options: `Options`.
+        dataset: `ImageDataset`, with --subset and --mirror applied.
+    Returns:
+        (`TrainConfig`, {field: reason} for the values that were computed or follow from others).
+    Raises:
+        UserError: options contradict one another or the data.
+    """
+    check_options(options)
+    check_data(options, dataset)
+    choose = Chooser(options, PRESETS[options.cfg])
+    size = max(dataset.resolution)
+    batch = choose("batch", options.batch, auto_batch(size, options.gpus), "min(4096 / resolution, 32) per GPU")
+    batch_gpu = choose_batch_gpu(choose, batch)
+    check_batch(options, batch, batch_gpu)
+    config = TrainConfig(
+        batch=batch,
+        batch_gpu=batch_gpu,
+        **data_fields(options, dataset),
+        **network_fields(choose, size, batch_gpu),
+        **optimization_fields(choose, dataset.resolution, batch),
+        **augmentation_fields(choose),
+        **report_fields(choose),
+    )
+    return config, choose.reasons
+
+
+class Chooser:
+    """Decides on a value, and notes why: the option if it was given, else the preset's, else ("auto") the computed one."""
+
+    def __init__(self, options, preset):
+        self.options, self.preset, self.reasons = options, preset, {}
+
+    def __call__(self, field, given, computed=None, why=None, row=None):
+        """Choose the value of `field`; `row` names the preset's column where it is not `field`."""
+        preset = getattr(self.preset, row or field)
+        if given is not None:
+            self.reasons[field] = "as asked"
+            return given
+        self.reasons[field] = why if preset == "auto" else f"preset {self.options.cfg}"
+        return computed if preset == "auto" else preset
+
+
+def choose_batch_gpu(choose, batch):
+    """Pictures computed at a time: as asked; batch / GPUs; a preset's own share of its own batch."""
+    options, preset = choose.options, choose.preset
+    if options.batch_gpu is not None:
+        choose.reasons["batch_gpu"] = "as asked"
+        return options.batch_gpu
+    if options.batch is None and preset.batch != "auto" and preset.gpus > 1:
+        choose.reasons["batch_gpu"] = f"preset {options.cfg}: batch {preset.batch} on {preset.gpus} GPUs"
+        return preset.batch // preset.gpus
+    choose.reasons["batch_gpu"] = "batch / gpus"
+    return batch // options.gpus
+
+
+def data_fields(options, dataset):
+    """What is trained on."""
+    height, width = dataset.resolution
+    return {
+        "dataset": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "num_images": len(dataset),
+        "height": height,
+        "width": width,
+        "channels": dataset.channels,
+        "c_dim": dataset.label_dim if options.cond else 0,
+        "subset": options.subset,
+        "mirror": options.mirror,
+        "cfg": options.cfg,
+        "seed": options.seed,
+    }
+
+
+def network_fields(choose, size, batch_gpu):
+    """What is trained."""
+    options, preset = choose.options, choose.preset
+    group = choose("mbstd_group", options.mbstd_group, min(batch_gpu, 4), "min(batch_gpu, 4)")
+    if options.mbstd_group is None and batch_gpu % group:
+        most, group = group, max(n for n in range(1, group + 1) if batch_gpu % n == 0)
+        choose.reasons["mbstd_group"] = f"largest group of at most {most} that divides batch_gpu {batch_gpu}"
+    return {
+        "z_dim": preset.latent,
+        "w_dim": preset.latent,
+        "map_depth": choose("map_depth", options.map_depth),
+        "channel_base": choose("channel_base", options.cbase, 32768 if size >= 512 else 16384, "32768 from 512 pixels on"),
+        "channel_max": choose("channel_max", options.cmax),
+        "d_architecture": preset.d_architecture,
+        "mbstd_group": group,
+        "num_fp16_res": 0 if options.fp32 else 4,
+        "conv_clamp": None if options.fp32 else 256,
+        "freezed": options.freezed,
+    }
+
+
+def optimization_fields(choose, resolution, batch):
+    """How it is trained."""
+    options, preset = choose.options, choose.preset
+    height, width = resolution
+    lr = 0.002 if max(resolution) >= 1024 else 0.0025, "0.002 from 1024 pixels on, else 0.0025"
+    fields = {
+        "kimg": choose("kimg", options.kimg),
+        "glr": choose("glr", options.glr, *lr, row="lr"),
+        "dlr": choose("dlr", options.dlr, *lr, row="lr"),
+        "gamma": choose("gamma", options.gamma, auto_gamma(height, width, batch), f"0.0002 * {height} * {width} / batch {batch}"),
+        "ema_kimg": choose("ema_kimg", None, auto_ema_kimg(batch), f"batch {batch} * 10 / 32"),
+        "ema_rampup": None if options.transfer else preset.ema_rampup,
+        "pl_weight": 2.0 if preset.path_length else 0.0,
+        "style_mixing_prob": 0.9 if preset.style_mixing else 0.0,
+    }
+    if options.batch not in (None, preset.batch) and preset.batch != "auto" and preset.ema_kimg != "auto":
+        choose.reasons["ema_kimg"] = f"preset {options.cfg}, made for batch {preset.batch}"
+    if options.transfer:
+        choose.reasons["ema_rampup"] = "transfer learning starts from trained networks"
+    return fields
+
+
+def augmentation_fields(choose):
+    """What D sees of it."""
+    options = choose.options
+    if options.transfer:
+        choose.reasons["ada_kimg"] = "transfer learning starts from trained networks"
+    return {
+        "aug": options.aug,
+        "augpipe": options.augpipe,
+        "p": (0.2 if options.p is None else options.p) if options.aug == "fixed" else 0.0,
+        "p_max": options.p_max,
+        "target": 0.6 if options.target is None else options.target,
+        "ada_kimg": 100 if options.transfer else 500,
+    }
+
+
+def report_fields(choose):
+    """What is told of it."""
+    options = choose.options
+    return {
+        "tick": options.tick,
+        "snap": choose("snap", options.snap),
+        "metrics": options.metrics,
+        "workers": options.workers,
+        "nobench": options.nobench,
+        "allow_tf32": options.allow_tf32,
+    }
+
+
+def check_options(options):
+    """Raise UserError if an option is out of range or contradicts another."""
+    if options.gpus != 1:
+        raise UserError(f"--gpus {options.gpus}: this version trains with one process. Leave --gpus out, or say --gpus 1.")
+    positive = {"kimg": 1, "batch": 1, "batch_gpu": 1, "cbase": 1, "cmax": 1, "map_depth": 1, "mbstd_group": 1, "snap": 1}
+    positive |= {"tick": 0.0, "gamma": 0.0, "glr": 0.0, "dlr": 0.0, "freezed": 0, "workers": 0, "subset": 1}
+    for name, least in positive.items():
+        value = getattr(options, name)
+        if value is not None and not least <= value < float("inf"):
+            raise UserError(f"--{name.replace('_', '-')} {value}: it must be {least} or more.")
+    for name, low in (("p", 0), ("p_max", 0), ("target", -1)):
+        value = getattr(options, name)
+        if value is not None and not low <= value <= 1:
+            raise UserError(f"--{name.replace('_', '-')} {value}: it must be from {low} to 1.")
+    if options.tick == 0:
+        raise UserError("--tick 0: a tick needs at least some pictures; say for instance --tick 0.5 (thousands).")
+    if not 0 <= options.seed < 2**32:
+        raise UserError(f"--seed {options.seed}: it must be from 0 to {2**32 - 1}.")
+    if options.p is not None and options.aug != "fixed":
+        raise UserError(f"--p {options.p:g} is for --aug fixed, but --aug is {options.aug}. Leave one of them out.")
+    if options.target is not None and options.aug != "ada":
+        raise UserError(f"--target {options.target:g} is for --aug ada, but --aug is {options.aug}. Leave one of them out.")
+
+
+def check_batch(options, batch, batch_gpu):
+    """Raise UserError if the batch, given or the preset's, cannot be split as asked."""
+    if batch % batch_gpu:
+        raise UserError(f"--batch {batch} is no multiple of --batch-gpu {batch_gpu}. Make it one.")
+    if options.mbstd_group is not None and batch_gpu % options.mbstd_group:
+        raise UserError(
+            f"--mbstd-group {options.mbstd_group} does not divide the batch of {batch_gpu} that is computed at a time. "
+            "Choose a divisor of --batch-gpu (or of --batch)."
+        )
+
+
+def check_data(options, dataset):
+    """Raise UserError if the dataset cannot be trained on as asked."""
+    height, width = dataset.resolution
+    if PictureShape.of((height, width)).doublings == 0:
+        raise UserError(
+            f"--data {dataset.name}: pictures of {width}x{height} cannot be halved, so the networks have no layers for them. "
+            "Both sides must be 4, 3, 5, ... times a power of two, such as 256x256 or 512x384: sgtool prepare --resolution."
+        )
+    if options.cond and dataset.label_dim == 0:
+        raise UserError(f"--cond: {dataset.name} has no labels. Leave --cond out, or prepare the data with --labels.")
