@@ -48,6 +48,10 @@ class Metrics(click.ParamType):
 @click.option("--cbase", type=int, metavar="N", help="Channels: at most cbase / resolution. [default: preset's]")
 @click.option("--cmax", type=int, metavar="N", help="Channels: at most cmax. [default: preset's]")
 @click.option("--map-depth", type=int, metavar="N", help="Layers of the mapping network. [default: preset's]")
+@click.option("--z-dim", type=int, metavar="N", help="Width of the input latent. [default: preset's]")
+@click.option("--w-dim", type=int, metavar="N", help="Width of the style input. [default: preset's]")
+@click.option("--pl-weight", type=float, metavar="F", help="Weight of path length regularization, 0 = none. [default: preset's]")
+@click.option("--style-mixing-prob", type=float, metavar="F", help="Probability of style mixing. [default: preset's]")
 @click.option("--mbstd-group", type=int, metavar="N", help="Group size of minibatch standard deviation. [default: preset's]")
 # Augmentation and transfer
 @click.option(

@@ -19,8 +19,8 @@ class Preset:
     map_depth: int
     channel_max: int = 512
     latent: int = 512  # z_dim and w_dim
-    path_length: bool = True
-    style_mixing: bool = True
+    pl_weight: float = 2.0
+    style_mixing_prob: float = 0.9
     d_architecture: str = "resnet"
     snap: int = 50
 
@@ -33,7 +33,7 @@ PRESETS = {
     "paper512":  Preset(25000,  64,     8,  8,      32768,  0.0025, 0.5,    20.0,    None, 8),
     "paper1024": Preset(25000,  32,     8,  4,      32768,  0.002,  2.0,    10.0,    None, 8),
     "cifar":     Preset(100000, 64,     2,  32,     32768,  0.0025, 0.01,   500.0,   0.05, 2,
-                        path_length=False, style_mixing=False, d_architecture="orig"),
+                        pl_weight=0.0, style_mixing_prob=0.0, d_architecture="orig"),
     "tiny":      Preset(1000,   32,     1,  4,      2048,   0.0025, "auto", "auto",  0.05, 2,
                         channel_max=64, latent=128, snap=10),
 }  # fmt: skip

@@ -28,7 +28,11 @@ class Options:
     cbase: int | None = None
     cmax: int | None = None
     map_depth: int | None = None
+    z_dim: int | None = None
+    w_dim: int | None = None
     mbstd_group: int | None = None
+    pl_weight: float | None = None
+    style_mixing_prob: float | None = None
     aug: str = "ada"
     p: float | None = None
     p_max: float = 0.8
@@ -130,8 +134,8 @@ def network_fields(choose, size, batch_gpu):
         most, group = group, max(n for n in range(1, group + 1) if batch_gpu % n == 0)
         choose.reasons["mbstd_group"] = f"largest group of at most {most} that divides batch_gpu {batch_gpu}"
     return {
-        "z_dim": preset.latent,
-        "w_dim": preset.latent,
+        "z_dim": choose("z_dim", options.z_dim, row="latent"),
+        "w_dim": choose("w_dim", options.w_dim, row="latent"),
         "map_depth": choose("map_depth", options.map_depth),
         "channel_base": choose("channel_base", options.cbase, 32768 if size >= 512 else 16384, "32768 from 512 pixels on"),
         "channel_max": choose("channel_max", options.cmax),
@@ -155,8 +159,8 @@ def optimization_fields(choose, resolution, batch):
         "gamma": choose("gamma", options.gamma, auto_gamma(height, width, batch), f"0.0002 * {height} * {width} / batch {batch}"),
         "ema_kimg": choose("ema_kimg", None, auto_ema_kimg(batch), f"batch {batch} * 10 / 32"),
         "ema_rampup": None if options.transfer else preset.ema_rampup,
-        "pl_weight": 2.0 if preset.path_length else 0.0,
-        "style_mixing_prob": 0.9 if preset.style_mixing else 0.0,
+        "pl_weight": choose("pl_weight", options.pl_weight),
+        "style_mixing_prob": choose("style_mixing_prob", options.style_mixing_prob),
     }
     if options.batch not in (None, preset.batch) and preset.batch != "auto" and preset.ema_kimg != "auto":
         choose.reasons["ema_kimg"] = f"preset {options.cfg}, made for batch {preset.batch}"
@@ -197,13 +201,14 @@ def check_options(options):
     """Raise UserError if an option is out of range or contradicts another."""
     if options.gpus != 1:
         raise UserError(f"--gpus {options.gpus}: this version trains with one process. Leave --gpus out, or say --gpus 1.")
-    positive = {"kimg": 1, "batch": 1, "batch_gpu": 1, "cbase": 1, "cmax": 1, "map_depth": 1, "mbstd_group": 1, "snap": 1}
-    positive |= {"tick": 0.0, "gamma": 0.0, "glr": 0.0, "dlr": 0.0, "freezed": 0, "workers": 0, "subset": 1}
+    whole = ("kimg", "batch", "batch_gpu", "cbase", "cmax", "map_depth", "mbstd_group", "snap", "z_dim", "w_dim", "subset")
+    positive = dict.fromkeys(whole, 1) | {"freezed": 0, "workers": 0}
+    positive |= dict.fromkeys(("tick", "gamma", "glr", "dlr", "pl_weight"), 0.0)
     for name, least in positive.items():
         value = getattr(options, name)
         if value is not None and not least <= value < float("inf"):
             raise UserError(f"--{name.replace('_', '-')} {value}: it must be {least} or more.")
-    for name, low in (("p", 0), ("p_max", 0), ("target", -1)):
+    for name, low in (("p", 0), ("p_max", 0), ("style_mixing_prob", 0), ("target", -1)):
         value = getattr(options, name)
         if value is not None and not low <= value <= 1:
             raise UserError(f"--{name.replace('_', '-')} {value}: it must be from {low} to 1.")

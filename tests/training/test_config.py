@@ -109,6 +109,10 @@ def test_the_tiny_preset_is_small():
 
 
 OPTIONS = {  # option: (value, field, expected)
+    "z_dim": (24, "z_dim", 24),
+    "w_dim": (40, "w_dim", 40),
+    "pl_weight": (0.5, "pl_weight", 0.5),
+    "style_mixing_prob": (0.3, "style_mixing_prob", 0.3),
     "kimg": (7, "kimg", 7),
     "batch": (24, "batch", 24),
     "batch_gpu": (4, "batch_gpu", 4),
