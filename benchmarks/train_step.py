@@ -19,7 +19,7 @@ import torch
 
 from sgtool.training import step
 from sgtool.training.resolve import Options, resolve
-from sgtool.training.run import make_augment
+from sgtool.training.run import make_augment, set_backend
 from sgtool.training.state import TrainState
 
 CYCLE = 16  # steps after which all phases have run in their proportions
@@ -79,6 +79,7 @@ def main():
         torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     config = configuration(args)
+    set_backend(config, device)
     state = TrainState.fresh(config, device)
     augment = make_augment(config, device)
     images = torch.rand([args.batch, args.channels, args.resolution, args.resolution], device=device) * 2 - 1

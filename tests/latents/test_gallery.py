@@ -112,9 +112,9 @@ def test_columns_shape_the_sheet(network, tmp_path, columns, shape):
 def test_enlarged_pixels_are_blocks_on_the_sheet_only(network, tmp_path):
     generate_files(network, tmp_path / "o", [4, 7], enlarge=3)
     sheet, single = read(tmp_path / "o" / "grid.png")[0], read(tmp_path / "o" / "seed0007.png")[0]
-    assert sheet.shape[:2] == (24, 48)
-    assert single.shape[:2] == (8, 8)
-    np.testing.assert_array_equal(sheet[:, 24:], np.kron(single, np.ones((3, 3, 1), np.uint8)))
+    assert sheet.shape[:2] == (24, 96)
+    assert single.shape[:2] == (8, 16)
+    np.testing.assert_array_equal(sheet[:, 48:], np.kron(single, np.ones((3, 3, 1), np.uint8)))
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
