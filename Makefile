@@ -43,7 +43,7 @@ demo/digits.zip: Makefile | $(INSTALLED)
 demo: demo/digits.zip
 	$(BIN)/sgtool train --outdir demo/runs --data demo/digits.zip $(DEMO_OPTIONS) --resume auto
 	@set -e; run=$$(ls -d demo/runs/[0-9]*/ | tail -n 1); \
-	$(BIN)/sgtool generate --network "$$run" --class 0-9 --seeds $(DEMO_SEEDS) --outdir demo/pictures --enlarge 4; \
+	$(BIN)/sgtool generate --network "$$run" --class 0-9 --seeds $(DEMO_SEEDS) --outdir demo/pictures --enlarge 8 --gap 16; \
 	echo; \
 	echo "The generated digits, a row for each class:  $(CURDIR)/demo/pictures/grid.png"; \
 	echo "Real digits to compare with:                 $(CURDIR)/$${run}reals.png"

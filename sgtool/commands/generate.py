@@ -21,10 +21,12 @@ from sgtool.options import CLASSES, SEEDS, device_option, network_option
               help="Pictures in a row of grid.png.  [default: a row per class, or square]")  # fmt: skip
 @click.option("--enlarge", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
               help="Each pixel is N x N pixels on grid.png: for very small pictures.")  # fmt: skip
+@click.option("--gap", type=click.IntRange(0, 64), default=0, show_default=True, metavar="N",
+              help="Pixels between pictures on grid.png.")  # fmt: skip
 @click.option("--batch", type=click.IntRange(min=1), metavar="N",
               help="Pictures computed at once.  [default: 2 million pixels, at most 32]")  # fmt: skip
 @device_option
-def generate(network, seeds, outdir, trunc, trunc_cutoff, classes, noise_mode, grid, columns, enlarge, batch, device):
+def generate(network, seeds, outdir, trunc, trunc_cutoff, classes, noise_mode, grid, columns, enlarge, gap, batch, device):
     """Make pictures of seeds with a trained network.
 
     Writes seed0000.png ... and grid.png. A seed shows the same picture whatever the batch or the device; each file
@@ -51,6 +53,7 @@ def generate(network, seeds, outdir, trunc, trunc_cutoff, classes, noise_mode, g
         grid=grid,
         columns=columns,
         enlarge=enlarge,
+        gap=gap,
         progress=True,
         warn=lambda text: click.echo(f"Warning: {text}", err=True),
     )

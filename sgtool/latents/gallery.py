@@ -22,7 +22,7 @@ SHEET_BYTES = 1 << 29  # pixels of the largest sheet; it is held in memory
 
 def generate_files(
     network, outdir, seeds, classes=None, *,
-    device="cpu", batch=None, grid=True, columns=None, enlarge=1, progress=False, warn=warnings.warn, **look,
+    device="cpu", batch=None, grid=True, columns=None, enlarge=1, gap=0, progress=False, warn=warnings.warn, **look,
 ):  # fmt: skip
     """Write the pictures of seeds as `seed0085.png`, and all of them on one sheet as `grid.png`.
 
@@ -40,6 +40,7 @@ def generate_files(
         grid: write grid.png too if there is more than one picture.
         columns: pictures in a row of the sheet; None = a row per class, or about square.
         enlarge: each pixel is a block of so many pixels a side on the sheet; the single files stay as they are.
+        gap: pixels between pictures on the sheet.
         progress: show a bar with rate and time left on stderr.
         warn: called with the text of each warning.
         look: truncation_psi, truncation_cutoff and noise_mode, as for `generate`.
@@ -56,7 +57,7 @@ def generate_files(
     classes = _known_classes(G.c_dim, classes, path, snapshot.dataset.get("class_names"), warn)
     cells = [_Cell(seed, number, _file_name(seed, number if len(classes) > 1 else None)) for number in classes for seed in seeds]
     columns = columns or (len(seeds) if len(classes) > 1 else None)
-    sheet = _sheet_for(G, len(cells), columns, enlarge, warn) if grid else None
+    sheet = _sheet_for(G, len(cells), columns, enlarge, gap, warn) if grid else None
     _refuse_strangers(outdir, [cell.name for cell in cells] + ([] if sheet is None else [SHEET]))
 
     recipe = {"version": __version__, "network": path.name, "network_sha256": snapshots.network_hash(path), **look}
@@ -132,28 +133,30 @@ def _texts(recipe):
 
 
 class _Sheet:
-    """A sheet of pictures, filled one by one; empty cells are black (transparent)."""
+    """A sheet of pictures, filled one by one; gaps and empty cells are black (transparent)."""
 
-    def __init__(self, height, width, channels, rows, columns, enlarge):
-        self.height, self.width, self.columns, self.enlarge = height, width, columns, enlarge
-        self.pixels = np.zeros([rows * height, columns * width, channels], np.uint8)
+    def __init__(self, height, width, channels, rows, columns, enlarge, gap):
+        self.height, self.width, self.columns = height, width, columns
+        self.enlarge, self.gap = enlarge, gap
+        self.pixels = np.zeros([rows * (height + gap) - gap, columns * (width + gap) - gap, channels], np.uint8)
 
     def put(self, index, picture):
         """Put `picture` `[H, W, C]` into cell `index`, counted row by row."""
         row, column = divmod(index, self.columns)
         picture = picture.repeat(self.enlarge, axis=0).repeat(self.enlarge, axis=1)
-        y, x = row * self.height, column * self.width
+        y, x = row * (self.height + self.gap), column * (self.width + self.gap)
         self.pixels[y : y + self.height, x : x + self.width] = picture
 
 
-def _sheet_for(G, number, columns, enlarge, warn):
+def _sheet_for(G, number, columns, enlarge, gap, warn):
     """Return an empty sheet for `number` pictures of `G`; None if there is one picture, or, with a warning, too many."""
     if number < 2:
         return None
     columns = min(columns or math.ceil(math.sqrt(number)), number)
     rows = math.ceil(number / columns)
     height, width = (side * enlarge for side in picture_size(G))
-    if rows * columns * height * width * G.img_channels > SHEET_BYTES or max(rows * height, columns * width) > 65535:
+    sides = rows * (height + gap), columns * (width + gap)
+    if math.prod(sides) * G.img_channels > SHEET_BYTES or max(sides) > 65535:
         warn(f"{number} pictures of {width}x{height} are too many for one sheet: {SHEET} is not written.")
         return None
-    return _Sheet(height, width, G.img_channels, rows, columns, enlarge)
+    return _Sheet(height, width, G.img_channels, rows, columns, enlarge, gap)

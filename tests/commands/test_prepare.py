@@ -163,7 +163,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path, dest):
         "demo:digits",
         str(tmp_path / dest),
         "--resolution",
-        "1024",
+        "512",
         "--workers",
         "2",
     ]

@@ -117,6 +117,16 @@ def test_enlarged_pixels_are_blocks_on_the_sheet_only(network, tmp_path):
     np.testing.assert_array_equal(sheet[:, 48:], np.kron(single, np.ones((3, 3, 1), np.uint8)))
 
 
+def test_a_gap_keeps_pictures_apart_on_the_sheet(network, tmp_path):
+    generate_files(network, tmp_path / "o", [4, 7, 9], columns=2, gap=3)
+    sheet = read(tmp_path / "o" / "grid.png")[0]
+    assert sheet.shape[:2] == (19, 35)
+    np.testing.assert_array_equal(sheet[:8, 19:], read(tmp_path / "o" / "seed0007.png")[0])
+    np.testing.assert_array_equal(sheet[11:, :16], read(tmp_path / "o" / "seed0009.png")[0])
+    assert not sheet[8:11].any()
+    assert not sheet[:, 16:19].any()
+
+
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
 def test_files_have_the_networks_own_channels(tmp_path, channels, mode):
     network = write_snapshot(tmp_path / "x.pkl", channels=channels)
