@@ -16,7 +16,8 @@ from sgtool.datasets import open_dataset
 
 pytestmark = pytest.mark.slow
 
-TRAIN = "--cond=1 --cfg=tiny --cbase=256 --cmax=32 --batch=8 --glr=0.004 --dlr=0.004 --gamma=0.02 --aug=noaug --kimg=8 --tick=2 --snap=50"
+TRAIN = "--cond=1 --cfg=tiny --cbase=256 --cmax=32 --batch=8 --glr=0.004 --dlr=0.004 --gamma=0.02 --aug=noaug --kimg=8"
+REPORT = "--tick=2 --snap=50"
 
 
 def sgtool(*arguments):
@@ -34,7 +35,9 @@ def folder(tmp_path_factory):
     torch.set_num_threads(1)  # networks this small gain nothing from more, and lose where other processes compute too
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sgtool.training.reports._tensorboard", lambda folder, nimg: None)
-        sgtool("train", "--outdir", folder / "runs", "--data", folder / "digits.zip", "--device=cpu", *TRAIN.split())
+        sgtool(
+            "train", "--outdir", folder / "runs", "--data", folder / "digits.zip", "--device=cpu", *TRAIN.split(), *REPORT.split()
+        )
     torch.set_num_threads(threads)
     (run,) = (folder / "runs").iterdir()
     run.rename(folder / "run")

@@ -19,15 +19,17 @@ STEPS = 21
 
 @pytest.fixture
 def advance(data):
-    """Function that trains a state for some steps from where it is."""
+    """Function that trains a state for some steps from where it is, and notes r_t after each of them."""
 
-    def run(state, steps):
+    def run(state, steps, rts=None):
         config = state.config
         loader, augment = Loader(open_dataset(data), config, state.nimg, "cpu"), make_augment(config, state.device)
         try:
             for batch in itertools.islice(loader, steps):
                 train_step(state, config, batch, augment)
                 state.elapsed += 1.0
+                if rts is not None:
+                    rts.append(state.ada.rt)
                 if state.step == 10:
                     state.meter.flush()
                     state.tick, state.tick_start_nimg = state.tick + 1, state.nimg
@@ -76,13 +78,15 @@ def inside(state):
 
 @pytest.mark.parametrize("stop", [1, 3, 6, 11, 18])
 def test_a_state_goes_on_as_if_it_had_never_stopped(augmented, undecided, advance, differences, tmp_path, stop):
-    whole = advance(undecided(), STEPS)
+    rts, rts_after = [], []
+    whole = advance(undecided(), STEPS, rts)
     expected, expected_inside = whole.state_dict(), inside(whole)
     advance(undecided(), stop).save(tmp_path / "c.pkl", {})
     torch.manual_seed(999)
     state = TrainState.fresh(augmented, "cpu")
     state.load_state_dict(read_container(tmp_path / "c.pkl", "checkpoint")["state"])
-    advance(state, STEPS - stop)
+    advance(state, STEPS - stop, rts_after)
+    assert rts_after == rts[stop:]
     found = state.state_dict()
     assert differences(found, expected, ignored=["betas.0", "betas.1", "betas"]) == []
     assert differences(inside(state), expected_inside, ignored=["betas.0", "betas.1", "betas"]) == []
