@@ -1,5 +1,7 @@
 """sgtool prepare: pictures in, dataset out."""
 
+import signal
+
 import click
 
 from sgtool.errors import UserError
@@ -65,10 +67,16 @@ def prepare(source, dest, source_option, dest_option, channels, **options):
     from sgtool.datasets.prepare import prepare as run
     from sgtool.datasets.prepare import summary
 
+    signal.signal(signal.SIGTERM, _leave)
     report = run(*paths, channels=channels if channels == "auto" else int(channels), progress=True, **options)
     click.echo(summary(report, paths[1]))
     for warning in report["warnings"]:
         click.echo(f"Warning: {warning}", err=True)
+
+
+def _leave(number, frame):
+    """Stop as after Ctrl-C: what is half written goes."""
+    raise SystemExit(128 + number)
 
 
 def _one(name, argument, option):

@@ -134,12 +134,26 @@ def _check_kind(by_name, where):
 
 def class_names_in(data):
     """Return the class names that a prepare.json (bytes, or None) holds, or None."""
-    if data is None:
-        return None
+    names = _parse_about(data).get("class_names")
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise UserError("prepare.json: class_names is not a list of names. Mend or delete prepare.json.")
+    return names
+
+
+def stated_digest(data):
+    """Return the SHA-256 of the pictures that a prepare.json (bytes, or None) states, or None."""
+    digest = _parse_about(data).get("sha256")
+    return digest if isinstance(digest, str) else None
+
+
+def _parse_about(data):
     try:
-        return json.loads(data).get("class_names")
-    except (ValueError, AttributeError) as error:
+        about = {} if data is None else json.loads(data)
+    except ValueError as error:
         raise UserError("prepare.json beside dataset.json is not valid JSON. Mend or delete it.") from error
+    if not isinstance(about, dict):
+        raise UserError("prepare.json beside dataset.json is not what sgtool writes. Mend or delete it.")
+    return about
 
 
 def parse_csv(data, where):

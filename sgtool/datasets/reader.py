@@ -4,16 +4,28 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from sgtool.datasets.labels import class_names_in, parse_json
+from sgtool.datasets.labels import class_names_in, parse_json, stated_digest
 from sgtool.datasets.sources import formats, is_picture_name
 from sgtool.errors import UserError
 
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+# What reading a damaged, encrypted or absurdly large picture can raise.
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    zlib.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
 PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # signature, length and name of the first chunk
 PNG_CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}  # colour type of a PNG without palette
 
@@ -58,9 +70,10 @@ class _ZipStore:
     def open(self, name):
         return self.archive.open(name)
 
-    def contents(self):
-        """(name, size, CRC) of every file: tells whether two zips hold the same."""
-        return sorted((info.filename, info.file_size, info.CRC) for info in self.archive.infolist() if not info.is_dir())
+    def contents(self, names, quick):
+        """(name, size, CRC) of files: tells whether two zips hold the same. `quick` or not, a zip lists its checksums."""
+        infos = [self.archive.getinfo(name) for name in names]
+        return [(info.filename, info.file_size, info.CRC) for info in infos]
 
 
 class _FolderStore:
@@ -79,15 +92,14 @@ class _FolderStore:
     def open(self, name):
         return open(os.path.join(self.path, name), "rb")
 
-    def contents(self):
-        """(name, size, SHA-256) of every file: tells whether two folders hold the same."""
-        listing = []
-        for name in sorted(self.names()):
-            data = self.open_bytes(name)
-            listing.append((name, len(data), hashlib.sha256(data).hexdigest()))
-        return listing
+    def contents(self, names, quick):
+        """(name, size, CRC) of files: tells whether two folders hold the same. `quick` leaves the CRC out: nothing is read."""
+        if quick:
+            return [(name, os.path.getsize(os.path.join(self.path, name))) for name in names]
+        return [(name, len(data), zlib.crc32(data)) for name in names for data in [self.read(name)]]
 
-    def open_bytes(self, name):
+    def read(self, name):
+        """The bytes of a file."""
         with self.open(name) as file:
             return file.read()
 
@@ -106,7 +118,7 @@ class ImageDataset:
         labels: int64 `[N]` of class numbers, float32 `[N, D]` of vectors, or None.
         label_dim: number of classes, or D; 0 without labels.
         class_names: names of the classes, or None.
-        fingerprint: hexadecimal digits that change when the pictures do.
+        fingerprint: hexadecimal digits that change when the pictures or their labels do.
     """
 
     def __init__(self, store, name, names, shape, labels, label_dim, class_names, fingerprint, mirror=False):
@@ -139,7 +151,7 @@ class ImageDataset:
         try:
             with self._store.open(name) as file, Image.open(file, formats=formats()) as image:
                 array = np.asarray(image)
-        except (OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             where = f"{self._store.path}: {name}"
             raise UserError(f"{where} cannot be read ({error}). Make the dataset again with sgtool prepare.") from error
         return array[np.newaxis] if array.ndim == 2 else array.transpose(2, 0, 1)  # [C, H, W]
@@ -165,7 +177,7 @@ class ImageDataset:
         indices = np.asarray(indices, np.int64)
         if self._base_labels is None:
             return np.zeros([len(indices), 0], np.float32)
-        labels = self.labels[indices]
+        labels = self._base_labels[indices % len(self.names)]
         if labels.ndim == 2:
             return labels
         vectors = np.zeros([len(indices), self.label_dim], np.float32)
@@ -225,7 +237,8 @@ def open_dataset(path, mirror=False):
     class_names = class_names_in(about) if labels is not None else None
     if class_names is not None:
         label_dim = max(label_dim, len(class_names))
-    dataset = ImageDataset(store, path.stem, names, shape, labels, label_dim, class_names, _fingerprint(store, about, len(names)))
+    fingerprint = _fingerprint(store, about, names, labels)
+    dataset = ImageDataset(store, path.stem, names, shape, labels, label_dim, class_names, fingerprint)
     return dataset.mirrored() if mirror else dataset
 
 
@@ -248,7 +261,7 @@ def _common_shape(store, names):
         try:
             with store.open(name) as file:
                 shape = picture_shape(file)
-        except (OSError, SyntaxError, ValueError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise UserError(f"{store.path}: {name} cannot be read. Run: sgtool prepare {store.path} new.zip") from error
         if shape is None:
             raise UserError(
@@ -276,7 +289,8 @@ def picture_shape(file):
     """
     header = file.read(26)
     if header[:16] == PNG_START and header[24:25] == b"\x08" and header[25] in PNG_CHANNELS:
-        return int.from_bytes(header[20:24], "big"), int.from_bytes(header[16:20], "big"), PNG_CHANNELS[header[25]]
+        height, width = int.from_bytes(header[20:24], "big"), int.from_bytes(header[16:20], "big")
+        return (height, width, PNG_CHANNELS[header[25]]) if height and width else None
     file.seek(0)
     with Image.open(file, formats=formats()) as image:
         return (image.height, image.width, CHANNELS[image.mode]) if image.mode in CHANNELS else None
@@ -308,9 +322,10 @@ def _read_labels(store, files, names):
     return labels, int(labels.max()) + 1
 
 
-def _fingerprint(store, about, number):
-    """The SHA-256 in prepare.json if it tells of these pictures, else one of the files' names, sizes and contents."""
-    stated = {} if about is None else json.loads(about)
-    if stated.get("sha256") and stated.get("counts", {}).get("written") == number:
-        return stated["sha256"]
-    return hashlib.sha256(json.dumps(store.contents()).encode()).hexdigest()
+def _fingerprint(store, about, names, labels):
+    """A SHA-256 over the pictures' names, sizes and checksums, what prepare.json says of them, and the labels."""
+    stated = stated_digest(about)
+    digest = hashlib.sha256(json.dumps([stated, store.contents(names, quick=stated is not None)]).encode())
+    if labels is not None:
+        digest.update(f"{labels.dtype} {labels.shape}".encode() + labels.tobytes())
+    return digest.hexdigest()

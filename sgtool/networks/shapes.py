@@ -61,4 +61,7 @@ class Level:
 
     def channels(self, channel_base, channel_max):
         """Number of feature maps: channel_base / resolution, at most channel_max."""
-        return min(channel_base // self.resolution, channel_max)
+        number = min(channel_base // self.resolution, channel_max)
+        if number < 1:
+            raise ValueError(f"channel_base {channel_base} leaves no channel at resolution {self.resolution}")
+        return number

@@ -2,11 +2,12 @@
 
 import contextlib
 import json
+import os
 import re
-import time
 from pathlib import Path
 
 from sgtool.errors import UserError
+from sgtool.files import make_folder
 
 try:
     import fcntl
@@ -45,58 +46,64 @@ def run_folders(outdir):
 
 def make_run_folder(outdir, description):
     """Create the next numbered folder `NNNNN-description` in `outdir` and return it. Safe among processes that start at once."""
-    outdir = Path(outdir)
-    while True:
-        number = next_number(outdir)
-        folder = outdir / f"{number:05d}-{description}"
-        claim = outdir / f".{number:05d}.claim"  # for the number itself, whatever the description
+    outdir = make_folder(outdir, "--outdir")
+    with numbering(outdir):
+        folder = outdir / f"{next_number(outdir):05d}-{description}"
         try:
-            outdir.mkdir(parents=True, exist_ok=True)
-            claim.touch(exist_ok=False)
-            try:
-                if next_number(outdir) == number:
-                    folder.mkdir()
-                    return folder
-            finally:
-                claim.unlink()
-        except FileExistsError:
-            if not outdir.is_dir():
-                raise UserError(f"--outdir {outdir} is a file. Choose a folder.") from None
-            if time.time() - _modified(claim) > 60:  # left by a process that was killed between two lines
-                claim.unlink(missing_ok=True)
+            folder.mkdir()
         except OSError as error:
-            raise UserError(
-                f"--outdir {outdir}: no folder can be made there ({error.strerror or error}). Choose another."
-            ) from error
+            raise UserError(f"{folder} cannot be made ({error.strerror or error}). Choose another --outdir or --desc.") from error
+    return folder
 
 
 def next_number(outdir):
-    """Return the number of the next run folder."""
-    existing = run_folders(outdir)
-    return int(existing[0].name.split("-")[0]) + 1 if existing else 0
+    """Return the number of the next run: one more than that of anything numbered in `outdir`."""
+    matches = [re.match(r"(\d{5,})-", path.name) for path in Path(outdir).iterdir()]
+    return max((int(match[1]) + 1 for match in matches if match), default=0)
 
 
-def _modified(path):
+@contextlib.contextmanager
+def numbering(outdir):
+    """Wait until no other process gives a number in `outdir`. The folder itself is locked, so that nothing is left in it.
+
+    Where a file system cannot lock a folder, two runs that start in the same instant may get the same number.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(outdir, os.O_RDONLY)
     try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return time.time()
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
 def locked(folder):
-    """Hold a run folder for this process.
+    """Hold a run folder for this process; the system lets go of it when the process ends, however it ends.
 
     Raises:
-        UserError: another process trains in it.
+        UserError: another process trains in it, or nothing can be written there.
     """
-    with open(Path(folder) / ".lock", "w", encoding="utf-8") as file:
+    try:
+        file = open(Path(folder) / ".lock", "w", encoding="utf-8")  # noqa: SIM115 (closed below, by the lock)
+    except OSError as error:
+        raise UserError(f"{folder}: nothing can be written there ({error.strerror or error}). Check the disk.") from error
+    with file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise UserError(f"{folder} is being trained by another process. Wait for it, or stop it first.") from error
         yield
+
+
+def clear_leftovers(folder):
+    """Remove unfinished files that a killed process left in a run folder. Call it while the folder is locked."""
+    for path in [*Path(folder).glob(".*.part"), *Path(folder).glob("*.part"), Path(folder) / "checkpoint-new.pkl"]:
+        path.unlink(missing_ok=True)
 
 
 def read_options(folder):

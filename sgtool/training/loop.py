@@ -36,7 +36,7 @@ class Tick:
 
 
 class Stop:
-    """Catches Ctrl-C and SIGTERM: the step is finished first. A second Ctrl-C interrupts at once."""
+    """Catches Ctrl-C, SIGTERM and a closed terminal: the step is finished first. A second Ctrl-C interrupts at once."""
 
     def __init__(self):
         self.signal = None
@@ -44,7 +44,8 @@ class Stop:
     @contextmanager
     def listening(self):
         """Catch the signals inside the block."""
-        before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        names = ("SIGINT", "SIGTERM", "SIGHUP")  # the last: a closed terminal; Windows has none
+        before = {s: signal.getsignal(s) for s in (getattr(signal, name, None) for name in names) if s is not None}
 
         def note(number, frame):
             if self.signal is not None and number == signal.SIGINT:

@@ -32,13 +32,24 @@ def msssim(fakes, reals):
 METRICS = {"swd": swd, "msssim": msssim}
 
 
-def check_metrics(names):
-    """Raise UserError unless all names are metrics that can be measured in training."""
+NVIDIAS = {f"{name}{count}" for name in ("fid", "kid") for count in ("50k", "50k_full")}
+NVIDIAS |= {"pr50k3", "pr50k3_full", "is50k", "ppl2_wend", "ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend"}
+
+
+def check_metrics(names, say):
+    """Return those of `names` that are measured while training; say which of NVIDIA's metrics are left out.
+
+    Raises:
+        UserError: a name is no metric's.
+    """
     for name in names:
-        if name not in METRICS:
+        if name in NVIDIAS:
+            say(f"--metrics {name}: this version does not measure it while it trains; it is left out.")
+        elif name not in METRICS:
             raise UserError(
                 f"--metrics {name}: this version measures {' and '.join(METRICS)} while it trains. Choose among them, or none."
             )
+    return tuple(name for name in names if name in METRICS)
 
 
 class Metrics:

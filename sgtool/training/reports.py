@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 import time
 
@@ -21,15 +22,26 @@ class Log:
     """Prints lines and keeps them in log.txt, those from before the file was known too."""
 
     def __init__(self):
-        self._path, self._before = None, []
+        self._path, self._before, self._is_read = None, [], True
 
     def __call__(self, text=""):
-        tqdm.write(text, file=sys.stdout)
-        sys.stdout.flush()
+        self._print(text)
         if self._path is None:
             self._before.append(text)
         else:
             self._append([text])
+
+    def _print(self, text):
+        """Print a line. If nobody reads any more (a closed pipe or terminal), the run goes on, and log.txt has it all."""
+        if not self._is_read:
+            return
+        try:
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+        except (OSError, ValueError, AttributeError):  # closed pipe; closed file; no stdout at all
+            self._is_read = False
+            # For the flush when Python ends, too.
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
     def attach(self, path):
         """Go on in the file `path`, at its end."""
@@ -138,7 +150,14 @@ def _tensorboard(folder, nimg):
 
 def append_line(path, values):
     """Append one line of JSON."""
-    append_text(path, json.dumps(values) + "\n")
+    append_text(path, json.dumps(_finite(values)) + "\n")
+
+
+def _finite(value):
+    """Numbers that JSON does not know, as null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def append_text(path, text):

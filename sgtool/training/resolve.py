@@ -172,6 +172,10 @@ def optimization_fields(choose, resolution, batch):
 def augmentation_fields(choose):
     """What D sees of it."""
     options = choose.options
+    if options.p is not None:
+        choose.reasons["p"] = "as asked" if options.aug == "fixed" else f"--p {options.p:g} is not used: it is for --aug fixed"
+    if options.target is not None:
+        choose.reasons["target"] = "as asked" if options.aug == "ada" else f"not used with --aug {options.aug}"
     if options.transfer:
         choose.reasons["ada_kimg"] = "transfer learning starts from trained networks"
     return {
@@ -216,10 +220,6 @@ def check_options(options):
         raise UserError("--tick 0: a tick needs at least some pictures; say for instance --tick 0.5 (thousands).")
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed {options.seed}: it must be from 0 to {2**32 - 1}.")
-    if options.p is not None and options.aug != "fixed":
-        raise UserError(f"--p {options.p:g} is for --aug fixed, but --aug is {options.aug}. Leave one of them out.")
-    if options.target is not None and options.aug != "ada":
-        raise UserError(f"--target {options.target:g} is for --aug ada, but --aug is {options.aug}. Leave one of them out.")
 
 
 def check_batch(options, batch, batch_gpu):
@@ -241,5 +241,8 @@ def check_data(options, dataset):
             f"--data {dataset.name}: pictures of {width}x{height} cannot be halved, so the networks have no layers for them. "
             "Both sides must be 4, 3, 5, ... times a power of two, such as 256x256 or 512x384: sgtool prepare --resolution."
         )
+    nominal = PictureShape.of((height, width)).levels[-1].resolution
+    if options.cbase is not None and options.cbase < nominal:
+        raise UserError(f"--cbase {options.cbase}: it leaves no channel at {nominal} pixels. Give {nominal} or more.")
     if options.cond and dataset.label_dim == 0:
         raise UserError(f"--cond: {dataset.name} has no labels. Leave --cond out, or prepare the data with --labels.")

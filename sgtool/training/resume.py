@@ -25,7 +25,7 @@ def folder_of(resume):
 
 
 def read_checkpoint(resume):
-    """Read the checkpoint of a run folder, or the one named.
+    """Read the checkpoint of a run folder, or the one named: {"config", "options", "data", "state"} and its file "name".
 
     Raises:
         UserError: there is none, or it is damaged; the text names the one before it, if that is there.
@@ -47,7 +47,7 @@ def read_checkpoint(resume):
         raise UserError(f"{error.message} The checkpoint before it is there: --resume {before}") from error
     if not all(isinstance(contents.get(key), dict) for key in ("config", "options", "state")):
         raise UserError(f"{path} is damaged: it lacks a part of the training state. Copy it again.")
-    return contents
+    return contents | {"name": path.name}
 
 
 def agree(folder, checkpoint, config):
@@ -64,7 +64,7 @@ def agree(folder, checkpoint, config):
     stored = TrainConfig.from_dict(checkpoint["config"])
     if stored.fingerprint != config.fingerprint:
         raise UserError(
-            f"--resume {folder}: the data is not what the run was trained on (its pictures or their choice differ). "
+            f"--resume {folder}: the data is not what the run was trained on (pictures, labels or choice differ). "
             "Give that dataset by --data, or start a new run, for instance from the run's newest snapshot."
         )
     name = first_difference(stored, config)
@@ -122,7 +122,7 @@ def _check_fit(source, name, found, expected):
             )
             raise UserError(
                 f"--resume {source}: its {name} has {words} {_text(found[key])}, but this run needs {_text(value)}. "
-                "Choose data and options (--cfg, --cbase, --cmax, --map-depth, --cond) to match, or another snapshot."
+                "Choose data and options (--cfg, --cbase, --cmax, --map-depth, --z-dim, --w-dim, --cond) to match."
             )
 
 
@@ -134,7 +134,7 @@ def _check_tensors(source, name, found, build, kwargs):
         if key not in expected or key not in found or expected[key].shape != found[key].shape:
             raise UserError(
                 f"--resume {source}: its {name} does not fit this run: {key} differs. "
-                "Choose data and options (--cfg, --cbase, --cmax, --map-depth, --cond) to match, or another snapshot."
+                "Choose data and options (--cfg, --cbase, --cmax, --map-depth, --z-dim, --w-dim, --cond) to match."
             )
 
 

@@ -1,7 +1,9 @@
 """A training run from its options to its last snapshot."""
 
+import contextlib
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from sgtool.options import torch_device
 from sgtool.training import resume as resuming
 from sgtool.training.augment import PIPES, AugmentPipe
 from sgtool.training.data import Loader
-from sgtool.training.folders import describe, locked, make_run_folder
+from sgtool.training.folders import clear_leftovers, describe, locked, make_run_folder
 from sgtool.training.loop import Stop, run_loop
 from sgtool.training.memory import keep_freed_memory
 from sgtool.training.pictures import PictureGrid
@@ -85,13 +87,17 @@ def train(data=None, outdir=None, resume=None, device="auto", dry_run=False, des
     if plan.folder is None:
         plan.folder = make_run_folder(outdir, plan.description)
     with locked(plan.folder):
+        clear_leftovers(plan.folder)
         return run(plan, log)
 
 
 def make_plan(data, outdir, resume, device, desc, given, say):
     """Check everything that can be checked before the first step and decide where to start."""
     device = torch_device(device)
-    check_metrics(given.get("metrics", ()))
+    if "metrics" in given:
+        given = given | {"metrics": check_metrics(given["metrics"], say)}
+    if desc is not None and not re.fullmatch(r"[^/\\\0]{1,100}", desc):
+        raise UserError(f"--desc {desc[:40]}: it becomes part of a folder's name. Write at most 100 characters, no slash.")
     folder = resuming.folder_of(resume)
     if folder is None and outdir is None:
         raise UserError("--outdir is missing: name the folder in which the run's folder is to be made.")
@@ -127,7 +133,7 @@ def configure(data, given):
     if options.mirror:
         dataset = dataset.mirrored()
     config, reasons = resolve(options, dataset)
-    if dataset.channels not in (1, 3, 4) and config.aug != "noaug" and "c" in config.augpipe:
+    if dataset.channels not in (1, 3, 4) and config.aug != "noaug" and PIPES["color"].keys() & PIPES[config.augpipe].keys():
         raise UserError(
             f"--augpipe {config.augpipe}: colour transforms know pictures of 1, 3 or 4 channels, not {dataset.channels}. "
             "Choose --augpipe bg, or --aug noaug."
@@ -139,9 +145,8 @@ def print_config(plan, say):
     """Tell the configuration, with the reason for each value that was computed."""
     config = plan.config
     labels = f"labels of width {config.c_dim}" if config.c_dim else "labels not used"
-    say(
-        f"Data: {plan.data}, {config.num_images} pictures of {config.width}x{config.height}, {config.channels} channels, {labels}"
-    )
+    channels = "1 channel" if config.channels == 1 else f"{config.channels} channels"
+    say(f"Data: {plan.data}, {config.num_images} pictures of {config.width}x{config.height}, {channels}, {labels}")
     if not config.c_dim and plan.dataset.label_dim:
         say(f"The data has labels ({plan.dataset.label_dim} classes); --cond 1 trains with them.")
     say(f"Device: {plan.device}. Configuration:")
@@ -154,13 +159,15 @@ def run(plan, log):
     """Train in plan.folder until the end or a signal."""
     config, folder, device = plan.config, plan.folder, plan.device
     set_backend(config, device)
+    goes_on_from = None if plan.checkpoint is None else plan.checkpoint["name"]
     state = start_state(plan, log)
     check_disk(folder, state)
     log.attach(folder / "log.txt")
     write_options(plan)
-    checkpoints = Checkpoints(folder, {"options": plan.given, "data": str(Path(plan.data).absolute())})
+    extra = {"options": plan.given, "data": str(Path(plan.data).absolute())}
+    checkpoints = Checkpoints(folder, extra, is_sound=goes_on_from == "checkpoint.pkl")
     grid = PictureGrid(folder, plan.dataset, config, device)
-    if plan.checkpoint is None:
+    if goes_on_from is None:
         grid.save(state.G_ema, "fakes_init.png")
     reports = [
         StatusLine(log),
@@ -170,13 +177,18 @@ def run(plan, log):
         StatsFile(folder, state.nimg),
         checkpoints,
     ]
-    log(f"{'Training' if plan.checkpoint is None else 'Going on'} in {folder} from kimg {state.nimg / 1000:g} to {config.kimg}")
+    log(f"{'Training' if goes_on_from is None else 'Going on'} in {folder} from kimg {state.nimg / 1000:g} to {config.kimg}")
     augment = make_augment(config, device)
     loader = Loader(plan.dataset, config, state.nimg, device)
     stop = Stop()
     try:
         with stop.listening():
-            done = run_loop(state, config, loader, augment, reports, stop)
+            try:
+                done = run_loop(state, config, loader, augment, reports, stop)
+            except UserError:  # a picture that cannot be read, a full disk: between two steps, so the state is whole
+                with contextlib.suppress(UserError):
+                    checkpoints.save(state)
+                raise
             if not done:
                 checkpoints.save(state)
     finally:
@@ -201,7 +213,7 @@ def start_state(plan, say):
     state = TrainState.fresh(plan.config, plan.device)
     if plan.checkpoint is not None:
         state.load_state_dict(plan.checkpoint["state"])
-        plan.checkpoint = {}  # its tensors are not needed twice
+        plan.checkpoint = None  # its tensors are not needed twice
     elif plan.source is not None:
         resuming.transfer(plan.source, state, say)
     return state

@@ -32,10 +32,17 @@ def snapshot_name(state):
 
 
 class Checkpoints:
-    """checkpoint.pkl, with each snapshot and at least every ten minutes; the one before is kept beside it."""
+    """checkpoint.pkl, with each snapshot and at least every ten minutes; the one before is kept beside it.
 
-    def __init__(self, folder, extra):
-        self.path, self.extra = folder / "checkpoint.pkl", extra
+    Args:
+        folder: the run folder.
+        extra: plain values that go into each checkpoint.
+        is_sound: whether a checkpoint.pkl that is there already is one to keep. It is not where the run goes on from
+            another, for instance checkpoint-previous.pkl after damage: then the first new one takes its place.
+    """
+
+    def __init__(self, folder, extra, is_sound=True):
+        self.path, self.extra, self._is_sound = folder / "checkpoint.pkl", extra, is_sound
         self._last = time.monotonic()
 
     def __call__(self, state, tick):
@@ -47,7 +54,7 @@ class Checkpoints:
         fresh = self.path.with_name("checkpoint-new.pkl")
         state.save(fresh, self.extra)
         try:
-            if self.path.exists():
+            if self.path.exists() and self._is_sound:
                 keep_as(self.path, self.path.with_name("checkpoint-previous.pkl"))
             fresh.replace(self.path)
         except OSError as error:
@@ -56,6 +63,7 @@ class Checkpoints:
                 f"then go on with: sgtool train --resume {self.path.parent}"
             ) from error
         sync_folder(self.path.parent)
+        self._is_sound = True
         self._last = time.monotonic()
 
 

@@ -106,19 +106,19 @@ def _adam(network, lr, interval):
 
 
 def random_state(device):
-    """States of torch's generators that training draws from: the CPU's and the device's."""
+    """States of torch's generators that training draws from: the CPU's and, under its type, the device's."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
-        state["device"] = torch.cuda.get_rng_state(device)
+        state["cuda"] = torch.cuda.get_rng_state(device)
     elif device.type == "mps":
-        state["device"] = torch.mps.get_rng_state()
+        state["mps"] = torch.mps.get_rng_state()
     return state
 
 
 def set_random_state(state, device):
-    """Undo what was drawn since `random_state`."""
+    """Undo what was drawn since `random_state`. A device that the state does not know keeps its own: exact only on one type."""
     torch.set_rng_state(state["cpu"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state["device"], device)
-    elif device.type == "mps":
-        torch.mps.set_rng_state(state["device"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+    elif device.type == "mps" and "mps" in state:
+        torch.mps.set_rng_state(state["mps"])

@@ -169,6 +169,12 @@ def test_fixed_augmentation_has_a_probability():
     assert resolved(aug="fixed", p=0.9).p == 0.9
 
 
+def test_options_of_another_augmentation_are_accepted_and_said_to_be_unused():
+    assert resolved(p=0.5).p == 0.0
+    assert reasons(p=0.5)["p"] == "--p 0.5 is not used: it is for --aug fixed"
+    assert reasons(aug="noaug", target=0.5)["target"] == "not used with --aug noaug"
+
+
 def test_transfer_adapts_faster_and_averages_at_once():
     config = resolved(transfer=True)
     assert (config.ada_kimg, config.ema_rampup) == (100, None)
@@ -221,8 +227,6 @@ def test_gamma_of_a_wide_picture_counts_its_pixels():
         ({"aug": "fixed", "p": 1.5}, "--p 1.5: it must be from 0 to 1."),
         ({"p_max": -0.1}, "--p-max -0.1: it must be from 0 to 1."),
         ({"target": -2.0}, "--target -2.0: it must be from -1 to 1."),
-        ({"p": 0.5}, "--p 0.5 is for --aug fixed, but --aug is ada."),
-        ({"aug": "noaug", "target": 0.5}, "--target 0.5 is for --aug ada, but --aug is noaug."),
         ({"batch": 33, "batch_gpu": 8}, "--batch 33 is no multiple of --batch-gpu 8."),
         ({"batch_gpu": 5}, "--batch 16 is no multiple of --batch-gpu 5."),
         ({"batch_gpu": 64}, "--batch 16 is no multiple of --batch-gpu 64."),

@@ -1,26 +1,24 @@
 """Run folders: numbers, names and locks."""
 
-import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 from sgtool.datasets import open_dataset
 from sgtool.errors import UserError
-from sgtool.training.folders import describe, locked, make_run_folder, read_options, run_folders
+from sgtool.training.folders import clear_leftovers, describe, locked, make_run_folder, read_options, run_folders
 from sgtool.training.resolve import Options
 
 MAKE = """
 import sys
-from sgtool.training.folders import make_run_folder
+from sgtool.training.folders import clear_leftovers, make_run_folder
 for _ in range(8):
     make_run_folder(sys.argv[1], sys.argv[2])
 """
 HOLD = """
 import sys, time
-from sgtool.training.folders import locked
+from sgtool.training.folders import clear_leftovers, locked
 with locked(sys.argv[1]):
     print('held', flush=True)
     time.sleep(60)
@@ -34,9 +32,8 @@ def test_folders_are_numbered_from_0_on(tmp_path):
     (outdir / "00007-by-hand").mkdir()
     (outdir / "notes").mkdir()
     (outdir / "00009-a-file").touch()
-    assert make_run_folder(outdir, "c").name == "00008-c"
-    assert [path.name[:5] for path in run_folders(outdir)] == ["00008", "00007", "00001", "00000"]
-    assert [path.name for path in outdir.iterdir() if path.name.endswith(".claim")] == []
+    assert make_run_folder(outdir, "c").name == "00010-c"  # a file takes its number too
+    assert [path.name[:5] for path in run_folders(outdir)] == ["00010", "00007", "00001", "00000"]
 
 
 def test_numbers_go_beyond_five_digits(tmp_path):
@@ -55,19 +52,18 @@ def test_processes_that_start_at_once_get_different_numbers(tmp_path):
     assert numbers == [f"{i:05d}" for i in range(24)]
 
 
-def test_a_claim_left_by_a_killed_process_does_not_block_for_ever(tmp_path):
-    claim = tmp_path / ".00000.claim"
-    claim.touch()
-    os.utime(claim, (time.time() - 3600,) * 2)
-    assert make_run_folder(tmp_path, "a").name == "00000-a"
-    assert not claim.exists()
+def test_what_a_killed_process_left_unfinished_is_cleared(tmp_path):
+    for name in (".checkpoint-new.pkl.x.part", "checkpoint-previous.pkl.part", "checkpoint-new.pkl", "checkpoint.pkl", "log.txt"):
+        (tmp_path / name).touch()
+    clear_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pkl", "log.txt"]
 
 
 def test_an_outdir_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "runs").touch()
-    with pytest.raises(UserError, match="--outdir .*runs is a file. Choose a folder."):
+    with pytest.raises(UserError, match="the folder cannot be created"):
         make_run_folder(tmp_path / "runs", "a")
-    with pytest.raises(UserError, match="--outdir .*below: no folder can be made there"):
+    with pytest.raises(UserError, match="the folder cannot be created"):
         make_run_folder(tmp_path / "runs" / "below", "a")
 
 

@@ -72,6 +72,9 @@ def test_nothing_is_measured_between_snapshots_or_without_names(data, config, tm
 
 
 def test_an_unknown_metric_is_named():
-    check_metrics(("swd", "msssim"))
-    with pytest.raises(UserError, match="--metrics fid50k_full: this version measures swd and msssim while it trains"):
-        check_metrics(("swd", "fid50k_full"))
+    assert check_metrics(("swd", "msssim"), print) == ("swd", "msssim")
+    with pytest.raises(UserError, match="--metrics foo: this version measures swd and msssim while it trains"):
+        check_metrics(("swd", "foo"), print)
+    said = []
+    assert check_metrics(("swd", "fid50k_full"), said.append) == ("swd",)
+    assert said == ["--metrics fid50k_full: this version does not measure it while it trains; it is left out."]

@@ -1,7 +1,9 @@
 """What is told of a run: the log, the status line, stats.jsonl."""
 
 import errno
+import io
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -125,3 +127,23 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
         UserError, match=r"stats.jsonl could not be written: No space left on device. Free some space, then go on"
     ):
         append_line(tmp_path / "stats.jsonl", {"nimg": 8})
+
+
+def test_a_closed_output_does_not_end_the_run_and_the_log_goes_on(tmp_path, monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    log = Log()
+    log.attach(tmp_path / "log.txt")
+    log("one")
+    log("two")
+    monkeypatch.setattr(sys, "stdout", None)
+    log("three")
+    assert (tmp_path / "log.txt").read_text() == "one\ntwo\nthree\n"
+
+
+def test_numbers_that_json_does_not_know_are_null(tmp_path):
+    append_line(tmp_path / "a.jsonl", {"a": {"mean": float("nan"), "num": 2}, "b": float("inf"), "c": 1.5})
+    assert json.loads((tmp_path / "a.jsonl").read_text()) == {"a": {"mean": None, "num": 2}, "b": None, "c": 1.5}

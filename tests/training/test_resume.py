@@ -450,3 +450,18 @@ def test_options_of_a_run_tell_where_it_began(stopped, data):
         resolve(Options(**options["options"] | {"metrics": ("swd", "msssim")}), open_dataset(data))[0].as_dict()
         == options["config"]
     )
+
+
+def test_an_error_between_two_steps_leaves_a_checkpoint_to_go_on_from(start, tmp_path, monkeypatch):
+    def fail(self, state, tick):
+        if tick.number == 1:
+            self.log(f"failing at {state.nimg}")
+            raise UserError("the disk is full")
+
+    monkeypatch.setattr(reports.StatusLine, "__call__", fail)
+    with pytest.raises(UserError, match="the disk is full"):
+        start()
+    (folder,) = (tmp_path / "runs").iterdir()
+    counters = checkpoint(folder)["state"]["counters"]
+    assert counters["tick"] == 2
+    assert f"failing at {counters['nimg']}\n" in (folder / "log.txt").read_text()

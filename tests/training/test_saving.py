@@ -58,6 +58,20 @@ def test_the_last_two_checkpoints_are_kept(state, tmp_path):
     assert read_container(tmp_path / "checkpoint.pkl", "checkpoint")["data"] == "d.zip"
 
 
+def test_a_damaged_checkpoint_does_not_take_the_place_of_the_good_one_before_it(state, tmp_path):
+    checkpoints = Checkpoints(tmp_path, {})
+    for nimg in (8, 16):
+        state.nimg = nimg
+        checkpoints.save(state)
+    (tmp_path / "checkpoint.pkl").write_bytes(b"cut")
+    checkpoints = Checkpoints(tmp_path, {}, is_sound=False)
+    for nimg, before in ((24, 8), (32, 24)):
+        state.nimg = nimg
+        checkpoints.save(state)
+        assert nimg_of(tmp_path / "checkpoint.pkl") == nimg
+        assert nimg_of(tmp_path / "checkpoint-previous.pkl") == before
+
+
 def test_a_checkpoint_is_written_at_the_next_tick_when_the_last_one_is_old(state, tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path, {})
     checkpoints(state, NOT_DUE)

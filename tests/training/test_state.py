@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from sgtool.datasets import open_dataset
 from sgtool.snapshots.container import read_container
 from sgtool.training.data import Loader
 from sgtool.training.run import make_augment
-from sgtool.training.state import TrainState
+from sgtool.training.state import TrainState, random_state, set_random_state
 from sgtool.training.step import train_step
 
 STEPS = 21
@@ -147,3 +148,12 @@ def test_optimizers_are_those_of_lazy_regularization(config):
     assert len(D["params"]) == len(list(state.D.parameters())) - 4
     assert not any(parameter.requires_grad for parameter in state.G_ema.parameters())
     assert (state.G.training, state.D.training, state.G_ema.training) == (True, True, False)
+
+
+def test_a_state_of_a_cpu_can_be_taken_to_another_kind_of_device():
+    torch.manual_seed(3)
+    state = random_state(torch.device("cpu"))
+    expected = torch.rand(3)
+    for kind in ("cuda", "mps", "cpu"):
+        set_random_state(state, SimpleNamespace(type=kind))
+        assert torch.equal(torch.rand(3), expected)
