@@ -139,6 +139,7 @@ def test_a_closed_output_does_not_end_the_run_and_the_log_goes_on(tmp_path, monk
     log.attach(tmp_path / "log.txt")
     log("one")
     log("two")
+    sys.stdout.close()  # the null device that has taken its place
     monkeypatch.setattr(sys, "stdout", None)
     log("three")
     assert (tmp_path / "log.txt").read_text() == "one\ntwo\nthree\n"
