@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sgtool.errors import UserError
 
+MOST_CLASSES = 100_000  # a larger number is a mistake, such as an identifier
 HEADINGS = ("file", "filename", "file_name", "name", "path", "image")
 
 
@@ -117,10 +118,13 @@ def _check_kind(by_name, where):
     checked = {}
     first = None
     for name, label in by_name.items():
-        if isinstance(label, list) and label and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in label):
+        if isinstance(label, list) and label and all(map(_is_number, label)):
             label = tuple(float(v) for v in label)
-        elif not (isinstance(label, int) and not isinstance(label, bool) and label >= 0):
-            raise UserError(f"{where}: the label of {name} is {label!r}. Labels are class numbers from 0, or lists of numbers.")
+        elif not (_is_number(label) and isinstance(label, int) and 0 <= label < MOST_CLASSES):
+            raise UserError(
+                f"{where}: the label of {name} is {str(label)[:40]}. Labels are class numbers from 0 to {MOST_CLASSES - 1}, "
+                "or lists of finite numbers."
+            )
         kind = len(label) if isinstance(label, tuple) else None
         if first is None:
             first = name, kind
@@ -130,6 +134,10 @@ def _check_kind(by_name, where):
             )
         checked[name] = label
     return checked
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
 def class_names_in(data):

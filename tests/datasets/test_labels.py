@@ -152,3 +152,9 @@ def test_pictures_without_a_label_are_an_error():
 def test_a_broken_prepare_json_is_an_error():
     with pytest.raises(UserError, match="prepare.json beside dataset.json is not valid JSON"):
         read_labels(source_with(dataset_json=as_json(1, 1, 0), prepare_json="{"), "auto")
+
+
+@pytest.mark.parametrize("label", ["1000000000000", "[NaN, 1]", "[Infinity]", "-1", "true", "[]", "1.5"])
+def test_a_label_that_is_no_class_and_no_finite_vector_is_named(label):
+    with pytest.raises(UserError, match="the label of a.png is .* Labels are class numbers from 0 to 99999"):
+        parse_json(f'{{"labels": [["a.png", {label}]]}}'.encode(), "dataset.json")
