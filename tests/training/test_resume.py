@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -465,3 +466,18 @@ def test_an_error_between_two_steps_leaves_a_checkpoint_to_go_on_from(start, tmp
     counters = checkpoint(folder)["state"]["counters"]
     assert counters["tick"] == 2
     assert f"failing at {counters['nimg']}\n" in (folder / "log.txt").read_text()
+
+
+KINDS = [("cpu", "cpu", 0), ("cpu", "cuda", 1), ("cuda", "cpu", 1), ("cuda", "cuda", 0)]
+
+
+@pytest.mark.parametrize(("written", "device", "said"), KINDS)
+def test_going_on_with_another_kind_of_device_is_said_to_be_inexact(monkeypatch, written, device, said):
+    state = SimpleNamespace(load_state_dict=lambda values: None)
+    monkeypatch.setattr(run_module.TrainState, "fresh", lambda config, device: state)
+    checkpoint = {"state": {"random": {"cpu": None, written: None}}}
+    plan = SimpleNamespace(config=None, device=SimpleNamespace(type=device), checkpoint=checkpoint, source=None)
+    lines = []
+    assert run_module.start_state(plan, lines.append) is state
+    assert len(lines) == said
+    assert all(f"written on {written}: on {device} it goes on" in line for line in lines)
