@@ -215,9 +215,7 @@ def start_state(plan, say):
         state.load_state_dict(plan.checkpoint["state"])
         written_on = plan.checkpoint["state"]["random"].keys() - {"cpu"} or {"cpu"}
         if plan.device.type not in written_on:
-            say(
-                f"The checkpoint was written on {', '.join(written_on)}: on {plan.device.type} the run goes on, but not bit for bit."
-            )
+            say(f"The checkpoint was written on {', '.join(written_on)}: on {plan.device.type} it goes on, but not bit for bit.")
         plan.checkpoint = None  # its tensors are not needed twice
     elif plan.source is not None:
         resuming.transfer(plan.source, state, say)
