@@ -3,6 +3,7 @@
 # make test    the whole test suite; warnings are errors
 # make check   what has to hold before a change goes in: format, lint, tests (docs included)
 # make bench   how fast things are on this machine
+# make gpu-check   what needs a GPU: tests, compute-sanitizer, benchmarks; installs nothing (PYTHON has to have what is needed)
 # make clean   remove demo/, builds and caches; .venv stays
 #
 # Needs python3 (3.10 or newer) and make. PYTHON names another interpreter: make setup PYTHON=python3.12
@@ -19,7 +20,7 @@ DEMO_OPTIONS := --cfg tiny --cond 1 --kimg 100 --aug noaug --gamma 1 --glr 0.001
 DEMO_SEEDS := 0-9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench gpu-check clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -61,6 +62,10 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/ops.py
 	$(BIN)/python benchmarks/generate.py
 	$(BIN)/python benchmarks/train_step.py
+
+# Under nine minutes, from a copy of the checkout alone; the summary goes to $OUT, or to benchmarks/results/gpu.
+gpu-check:
+	PYTHONPATH=. $(PYTHON) benchmarks/gpu_check.py
 
 clean:
 	rm -rf demo build dist .pytest_cache .ruff_cache .hypothesis

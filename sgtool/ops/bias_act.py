@@ -1,13 +1,14 @@
 """Bias, activation, gain and clamp in one step."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
-from sgtool.ops.choice import uses_reference
+from sgtool.ops import library
+from sgtool.ops.choice import choose
 
 
 @dataclass(frozen=True)
@@ -21,20 +22,20 @@ class Activation:
 
 ACTIVATIONS = {
     "linear": Activation(lambda x, alpha: x),
-    "relu": Activation(lambda x, alpha: F.relu(x), gain=np.sqrt(2)),
-    "lrelu": Activation(lambda x, alpha: F.leaky_relu(x, alpha), alpha=0.2, gain=np.sqrt(2)),
+    "relu": Activation(lambda x, alpha: F.relu(x), gain=math.sqrt(2)),
+    "lrelu": Activation(lambda x, alpha: F.leaky_relu(x, alpha), alpha=0.2, gain=math.sqrt(2)),
     "tanh": Activation(lambda x, alpha: torch.tanh(x)),
     "sigmoid": Activation(lambda x, alpha: torch.sigmoid(x)),
     "elu": Activation(lambda x, alpha: F.elu(x)),
     "selu": Activation(lambda x, alpha: F.selu(x)),
     "softplus": Activation(lambda x, alpha: F.softplus(x)),
-    "swish": Activation(lambda x, alpha: x * torch.sigmoid(x), gain=np.sqrt(2)),
+    "swish": Activation(lambda x, alpha: x * torch.sigmoid(x), gain=math.sqrt(2)),
 }
 
 PIECEWISE_LINEAR = ("linear", "relu", "lrelu")
 
 
-def bias_act(x, b=None, dim=1, act="linear", alpha=None, gain=None, clamp=None, impl="auto"):
+def bias_act(x, b=None, dim=1, act="linear", alpha=None, gain=None, clamp=None, impl="auto", overwrite=False):
     """Add a bias, apply an activation, scale, and clamp: clip(gain * act(x + b), -clamp, clamp).
 
     StyleGAN2-ADA (Karras et al. 2020), appendix D; the gains are those of He initialization.
@@ -48,10 +49,12 @@ def bias_act(x, b=None, dim=1, act="linear", alpha=None, gain=None, clamp=None, 
         gain: factor after the activation; None = sqrt(2) for relu, lrelu and swish, else 1.
         clamp: limit of the magnitude, >= 0; None = no limit. Where it is active the gradient is zero.
         impl: "auto", "reference" or "cuda".
+        overwrite: the result may take the place of `x`, which was just computed and which nothing else has a use for.
     Returns:
         A tensor of the shape and type of `x`. Can be differentiated twice with respect to `x` and `b`.
     Raises:
-        ValueError: unknown `act` or `impl`, a bias of the wrong shape or type, or a negative clamp.
+        ValueError: unknown `act` or `impl`, a bias of the wrong shape or on another device, or a negative clamp.
+        RuntimeError, TypeError: impl is "cuda", and the kernels cannot run, or not on such a tensor.
     """
     if act not in ACTIVATIONS:
         raise ValueError(f"act must be one of {', '.join(ACTIVATIONS)}, not {act!r}")
@@ -62,13 +65,18 @@ def bias_act(x, b=None, dim=1, act="linear", alpha=None, gain=None, clamp=None, 
     row = ACTIVATIONS[act]
     alpha = row.alpha if alpha is None else float(alpha)
     gain = row.gain if gain is None else float(gain)
-    reference = uses_reference(impl)
+    path = choose(impl, x, b)
+    if path == "kernels":
+        b = b if b is None else b.to(x.dtype)
+        limit = clamp if clamp is None else float(clamp)
+        return library.bias_act(x, b, dim % max(x.ndim, 1), act, alpha, gain, limit)
     if b is not None:
         b = b.to(x.dtype).reshape([-1 if i == dim % x.ndim else 1 for i in range(x.ndim)])
-    if reference or act not in PIECEWISE_LINEAR or alpha < 0 or gain <= 0:
+    compiled = torch.compiler.is_compiling()  # a compiler makes the definition fast by itself
+    if path == "reference" or compiled or act not in PIECEWISE_LINEAR or alpha < 0 or gain <= 0:
         return _reference(x, b, row.function, alpha, gain, clamp)
     slope = {"linear": 1.0, "relu": 0.0, "lrelu": alpha}[act]
-    return _PiecewiseLinear.apply(x, b, slope, gain, clamp)
+    return _PiecewiseLinear.apply(x, b, slope, gain, clamp, overwrite)
 
 
 def _reference(x, b, function, alpha, gain, clamp):
@@ -78,22 +86,28 @@ def _reference(x, b, function, alpha, gain, clamp):
 
 
 class _PiecewiseLinear(torch.autograd.Function):
-    """linear, relu and lrelu with one new tensor forward; the backward pass needs the result only, not the input."""
+    """linear, relu and lrelu with at most one new tensor; the backward pass needs the result only, not the input."""
 
     @staticmethod
-    def forward(ctx, x, b, slope, gain, clamp):
-        y = x.clone() if b is None else x + b
+    def forward(ctx, x, b, slope, gain, clamp, overwrite):
+        if overwrite:
+            ctx.mark_dirty(x)
+            y = x if b is None else x.add_(b)
+        else:
+            y = x.clone() if b is None else x + b
         if slope != 1:
             F.leaky_relu_(y, slope)
         if gain != 1:
             y.mul_(gain)
-        clamped = clamp is not None and _exceeds(y, clamp)
+        trained = any(ctx.needs_input_grad)
+        clamped = clamp is not None and not (trained and _stays_below(y, clamp))
         if clamped:
             y.clamp_(-clamp, clamp)
-        ctx.slope, ctx.gain = slope, gain
-        ctx.clamp = clamp if clamped else None
-        ctx.bias_shape = None if b is None else b.shape
-        ctx.save_for_backward(y if clamped or slope != 1 else None)
+        if trained:
+            ctx.slope, ctx.gain = slope, gain
+            ctx.clamp = clamp if clamped else None
+            ctx.bias_shape = None if b is None else b.shape
+            ctx.save_for_backward(y if clamped or slope != 1 else None)
         return y
 
     @staticmethod
@@ -109,14 +123,23 @@ class _PiecewiseLinear(torch.autograd.Function):
         if ctx.gain != 1:
             dx = dx * ctx.gain
         db = dx.sum_to_size(ctx.bias_shape) if ctx.needs_input_grad[1] else None
-        return dx, db, None, None, None
+        return dx, db, None, None, None, None
 
 
-def _exceeds(y, limit):
-    """True if some |y| >= limit. On a GPU the answer would stall the queue, so there it is always True."""
+ROW = 4096  # values whose length bounds each of them
+
+
+def _stays_below(y, limit):
+    """True if all |y| < limit is easily seen. On a GPU the answer would stall the queue, so there it is always False.
+
+    The length of a vector bounds each of its elements, and is found at the speed of memory; their extremes are not.
+    """
     if y.device.type != "cpu":
-        return True
-    if y.numel() == 0:
         return False
-    low, high = torch.aminmax(y.as_strided([y.numel()], [1]))  # y is dense, in whatever order of axes
-    return not (low > -limit and high < limit)  # NaN counts as exceeding
+    if y.numel() == 0:
+        return True
+    flat = y.as_strided([y.numel()], [1])  # y is dense, in whatever order of axes
+    if y.numel() % ROW == 0 and bool(torch.linalg.vector_norm(flat.view(-1, ROW), dim=1).max() < 0.99 * limit):
+        return True
+    low, high = torch.aminmax(flat)
+    return bool(low > -limit and high < limit)  # NaN does not

@@ -6,7 +6,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from sgtool.ops.choice import uses_reference
+from sgtool.ops import library
+from sgtool.ops.choice import choose
+from sgtool.ops.shapes import adjoint_padding, resampled_shape
 
 
 def setup_filter(f, normalize=True, flip_filter=False, gain=1, separable=None, device="cpu"):
@@ -61,6 +63,7 @@ def upfirdn2d(x, f, up=1, down=1, padding=0, flip_filter=False, gain=1, impl="au
         `[N, C, H_out, W_out]`, W_out = (W * upx + left + right - width) // downx + 1. Can be differentiated twice.
     Raises:
         ValueError: a shape, factor or padding is out of range, or the filter is larger than the padded picture.
+        RuntimeError, TypeError: impl is "cuda", and the kernels cannot run, or not on such tensors.
     """
     if x.ndim != 4:
         raise ValueError(f"x must be [N, C, H, W], not {list(x.shape)}")
@@ -71,8 +74,15 @@ def upfirdn2d(x, f, up=1, down=1, padding=0, flip_filter=False, gain=1, impl="au
     if f.device != x.device:
         raise ValueError(f"x is on {x.device}, but f is on {f.device}; move one of them")
     up, down, padding = _pair(up, "up"), _pair(down, "down"), _four(padding)
-    run = _reference if uses_reference(impl) else _separable_or_not
     _check_size(x, f, up, padding)
+    path = choose(impl, x)
+    if path == "kernels" and f.dtype == torch.float64 != x.dtype:
+        if impl == "cuda":
+            raise TypeError(f'impl="cuda": a float64 filter needs a float64 x, not {x.dtype}')
+        path = "plain"
+    if path == "kernels":
+        return library.upfirdn2d(x, f, up, down, padding, bool(flip_filter), float(gain))
+    run = _reference if path == "reference" else _separable_or_not
     return run(x, f, up, down, padding, flip_filter, gain)
 
 
@@ -124,19 +134,14 @@ def _reference(x, f, up, down, padding, flip_filter, gain):
     return x.reshape(n, c, *x.shape[2:])
 
 
-def _out_shape(x, f, up, down, padding):
-    height = (x.shape[2] * up[1] + padding[2] + padding[3] - f.shape[0]) // down[1] + 1
-    width = (x.shape[3] * up[0] + padding[0] + padding[1] - f.shape[-1]) // down[0] + 1
-    return [x.shape[0], x.shape[1], height, width]
-
-
 def _separable_or_not(x, f, up, down, padding, flip_filter, gain):
     """One pass for a 2-D filter; for a 1-D filter one along each axis."""
+    run = _depthwise if torch.compiler.is_compiling() else _Upfirdn2d.apply  # a compiler finds the gradient by itself
     if f.ndim == 2:
-        return _Upfirdn2d.apply(x, f, up, down, padding, flip_filter, gain)
+        return run(x, f, up, down, padding, flip_filter, gain)
     left, right, top, bottom = padding
-    x = _Upfirdn2d.apply(x, f[None, :], (up[0], 1), (down[0], 1), (left, right, 0, 0), flip_filter, gain)
-    return _Upfirdn2d.apply(x, f[:, None], (1, up[1]), (1, down[1]), (0, 0, top, bottom), flip_filter, 1)
+    x = run(x, f[None, :], (up[0], 1), (down[0], 1), (left, right, 0, 0), flip_filter, gain)
+    return run(x, f[:, None], (1, up[1]), (1, down[1]), (0, 0, top, bottom), flip_filter, 1)
 
 
 class _Upfirdn2d(torch.autograd.Function):
@@ -146,7 +151,8 @@ class _Upfirdn2d(torch.autograd.Function):
     def forward(ctx, x, f, up, down, padding, flip_filter, gain):
         y = _depthwise(x, f, up, down, padding, flip_filter, gain)
         ctx.save_for_backward(f)
-        ctx.arguments = up, down, _adjoint_padding(x, y, f, up, down, padding), flip_filter, gain
+        padding = adjoint_padding(x.shape, y.shape, (f.shape[1], f.shape[0]), up, down, padding)
+        ctx.arguments = up, down, padding, flip_filter, gain
         return y
 
     @staticmethod
@@ -157,27 +163,23 @@ class _Upfirdn2d(torch.autograd.Function):
         return dx, None, None, None, None, None, None
 
 
-def _adjoint_padding(x, y, f, up, down, padding):
-    """Padding with which the exchanged op, applied to something like y, gives something like x."""
-    left, top = f.shape[1] - 1 - padding[0], f.shape[0] - 1 - padding[2]
-    right = (x.shape[3] - 1) * up[0] + f.shape[1] - y.shape[3] * down[0] - left
-    bottom = (x.shape[2] - 1) * up[1] + f.shape[0] - y.shape[2] * down[1] - top
-    return left, right, top, bottom
-
-
 def _depthwise(x, f, up, down, padding, flip_filter, gain):
     """Compute by depthwise (transposed) convolution in channels-last layout, which oneDNN and cuDNN run at memory speed.
 
     Zero insertion never happens: upsampling is a transposed convolution with stride `up`.
     """
     if x.numel() == 0:
-        return x.new_zeros(_out_shape(x, f, up, down, padding))
+        return x.new_zeros(resampled_shape(x.shape, (f.shape[1], f.shape[0]), up, down, padding))
+    result_type = x.dtype
+    if up != (1, 1) and x.device.type == "cpu":
+        x = x.to(torch.promote_types(x.dtype, torch.float32))  # transposed, oneDNN takes 40 times as long in half precision
     x = x.contiguous(memory_format=torch.channels_last)
     f = f.to(x.dtype) * gain
     if up == (1, 1):
         return _filter_and_decimate(x, f if flip_filter else f.flip([0, 1]), down, padding)
     y = _expand_and_filter(x, f.flip([0, 1]) if flip_filter else f, up, padding)
-    return y if down == (1, 1) else y[:, :, :: down[1], :: down[0]].contiguous(memory_format=torch.channels_last)
+    y = y if down == (1, 1) else y[:, :, :: down[1], :: down[0]]
+    return y.to(result_type, memory_format=torch.channels_last)
 
 
 def _filter_and_decimate(x, f, down, padding):

@@ -75,6 +75,40 @@ def test_input_is_left_alone_and_not_shared():
     assert torch.equal(x, before)
 
 
+@pytest.mark.parametrize("act", ["linear", "relu", "lrelu", "swish"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_overwriting_gives_the_same_values_and_derivatives(act, bias):
+    torch.manual_seed(0)
+    source = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    results = []
+    for overwrite in (False, True):
+        x = source.clone().requires_grad_()
+        b = torch.arange(3.0, dtype=torch.float64).requires_grad_() if bias else None
+        fresh = x * 2
+        y = bias_act(fresh, b, act=act, clamp=1.5, overwrite=overwrite)
+        assert (y.data_ptr() == fresh.data_ptr()) == (overwrite and act != "swish")
+        inputs = [x] if b is None else [x, b]
+        first = torch.autograd.grad(y.square().sum(), inputs, create_graph=True)
+        results.append([y, *first, *torch.autograd.grad(first[0].square().sum(), inputs)])
+    for one, two in zip(*results, strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("value", [255.9, 256.0, 300.0, float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_single_value_at_the_clamp_is_found_among_many(value, dtype):
+    x = torch.ones(2, 4, 32, 32, dtype=dtype)  # as many as are looked at row by row
+    x[1, 3, 30, 2] = -value
+    x.requires_grad_()
+    y = bias_act(x, clamp=256)
+    (dx,) = torch.autograd.grad(y.sum(), x)
+    stored = abs(float(torch.tensor(value, dtype=dtype)))
+    assert y[1, 3, 30, 2] == -min(stored, 256)
+    assert dx.sum() == x.numel() - (stored >= 256)
+    with torch.no_grad():
+        assert torch.equal(bias_act(x, clamp=256), y)
+
+
 def test_nan_stays_visible_through_the_clamp():
     y = bias_act(torch.tensor([[float("nan"), 300.0, -300.0]]), act="lrelu", clamp=256)
     assert torch.isnan(y[0, 0])

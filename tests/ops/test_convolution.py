@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgtool.ops import conv2d_resample, modulated_conv2d, setup_filter
+from sgtool.ops import bias_act, conv2d_bias_act, conv2d_resample, modulated_conv2d, setup_filter
 
 IMPLS = ("auto", "reference")
 SIZES = [(torch.float32, 1e-4), (torch.float64, 1e-6)]
@@ -111,3 +111,41 @@ def test_wrong_shapes_are_named(x, w, words):
         conv2d_resample(torch.ones(x), torch.ones(w))
     with pytest.raises(ValueError, match="do not fit together"):
         modulated_conv2d(torch.ones(1, 3, 4, 4), torch.ones(2, 3, 3, 3), torch.ones(2, 3))
+
+
+@pytest.mark.parametrize(("up", "down", "kernel"), [(1, 1, 3), (1, 1, 1), (2, 1, 3), (1, 2, 3), (1, 2, 1)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_convolution_bias_and_activation_at_once_are_the_three_one_after_the_other(up, down, kernel, bias):
+    torch.manual_seed(0)
+    f = setup_filter([1, 3, 3, 1])
+    resampling = {"up": up, "down": down, "padding": kernel // 2, "flip_weight": False}
+    activation = {"act": "lrelu", "gain": 0.7, "clamp": 0.9}
+    results = []
+    for impl in ("auto", "reference"):
+        torch.manual_seed(1)
+        x = torch.randn(2, 3, 6, 4, dtype=torch.float64).requires_grad_()
+        w = torch.randn(5, 3, kernel, kernel, dtype=torch.float64).requires_grad_()
+        b = torch.randn(5, dtype=torch.float64).requires_grad_() if bias else None
+        if impl == "auto":
+            y = conv2d_bias_act(x, w, b, f, **resampling, **activation)
+        else:
+            y = bias_act(conv2d_resample(x, w, f, **resampling, impl=impl), b, **activation, impl=impl)
+        inputs = [t for t in (x, w, b) if t is not None]
+        results.append([y, *torch.autograd.grad(y.square().sum(), inputs)])
+    for one, two in zip(*results, strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_tensors_on_two_devices_are_named():
+    x, w = torch.randn(1, 3, 4, 4), torch.randn(2, 3, 3, 3, device="meta")
+    with pytest.raises(ValueError, match="two devices, cpu and meta"):
+        conv2d_resample(x, w)
+    with pytest.raises(ValueError, match="two devices, cpu and meta"):
+        modulated_conv2d(x, torch.randn(2, 3, 3, 3), torch.randn(1, 3, device="meta"))
+
+
+def test_cuda_is_refused_for_cpu_tensors():
+    x, w = torch.randn(1, 3, 4, 4), torch.randn(2, 3, 3, 3)
+    for op in (lambda: conv2d_resample(x, w, impl="cuda"), lambda: modulated_conv2d(x, w, torch.ones(1, 3), impl="cuda")):
+        with pytest.raises(RuntimeError, match='impl="cuda"'):
+            op()

@@ -178,3 +178,12 @@ def test_wrong_arguments_are_named(arguments, words):
 def test_impossible_filters_are_refused(f, separable):
     with pytest.raises(ValueError):
         setup_filter(f, separable=separable)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_upsampling_in_half_precision_rounds_once(dtype):
+    torch.manual_seed(0)
+    x, f = torch.randn(2, 3, 5, 4).to(dtype), setup_filter([1, 3, 3, 1])
+    y = upsample2d(x, f)
+    assert y.dtype == dtype
+    assert torch.equal(y, upsample2d(x.float(), f).to(dtype))
