@@ -94,6 +94,16 @@ def device_option(command):
     )(command)
 
 
+def precision_option(default="auto"):
+    """`--precision`: the type in which the largest resolutions are computed."""
+    return click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        default=default,
+        help="Type of the four highest resolutions.  [default: auto: fp16 on CUDA, else fp32]",
+    )
+
+
 def torch_device(name):
     """Return the device that `--device` means: "auto" is cuda, else mps, else cpu.
 

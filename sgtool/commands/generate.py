@@ -2,7 +2,7 @@
 
 import click
 
-from sgtool.options import CLASSES, SEEDS, device_option, network_option
+from sgtool.options import CLASSES, SEEDS, device_option, network_option, precision_option
 
 
 @click.command(short_help="Make pictures of seeds with a trained network.")
@@ -26,7 +26,10 @@ from sgtool.options import CLASSES, SEEDS, device_option, network_option
 @click.option("--batch", type=click.IntRange(min=1), metavar="N",
               help="Pictures computed at once.  [default: 2 million pixels, at most 32]")  # fmt: skip
 @device_option
-def generate(network, seeds, outdir, trunc, trunc_cutoff, classes, noise_mode, grid, columns, enlarge, gap, batch, device):
+@precision_option()
+def generate(
+    network, seeds, outdir, trunc, trunc_cutoff, classes, noise_mode, grid, columns, enlarge, gap, batch, device, precision
+):
     """Make pictures of seeds with a trained network.
 
     Writes seed0000.png ... and grid.png. A seed shows the same picture whatever the batch or the device; each file
@@ -49,6 +52,7 @@ def generate(network, seeds, outdir, trunc, trunc_cutoff, classes, noise_mode, g
         truncation_cutoff=trunc_cutoff,
         noise_mode=noise_mode,
         device=torch_device(device),
+        precision=precision,
         batch=batch,
         grid=grid,
         columns=columns,
@@ -56,5 +60,6 @@ def generate(network, seeds, outdir, trunc, trunc_cutoff, classes, noise_mode, g
         gap=gap,
         progress=True,
         warn=lambda text: click.echo(f"Warning: {text}", err=True),
+        say=lambda text: click.echo(text, err=True),
     )
     click.echo(f"{number} {'picture' if number == 1 else 'pictures'} in {outdir}" + (f", all on {sheet}" if sheet else ""))

@@ -2,7 +2,7 @@
 
 import click
 
-from sgtool.options import boolean_option, device_option
+from sgtool.options import boolean_option, device_option, precision_option
 
 PRESETS = ("auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar", "tiny")
 PIPES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
@@ -75,6 +75,7 @@ class Metrics(click.ParamType):
 # Machine
 @click.option("--gpus", type=int, metavar="N", help="Number of processes; this version has one. [default: 1]")
 @device_option
+@precision_option(default=None)
 @click.option("--workers", type=int, metavar="N", help="Threads that read pictures. [default: 3]")
 @boolean_option("--fp32", default=None, help="No half precision, no clamp of activations. [default: false]")
 @boolean_option("--nhwc", default=None, help="Accepted for NVIDIA's sake: the layout is always channels-last.")

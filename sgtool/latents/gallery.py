@@ -6,6 +6,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -13,6 +14,7 @@ from sgtool import __version__, images, snapshots
 from sgtool.errors import UserError
 from sgtool.files import make_folder
 from sgtool.latents.generate import generate, picture_size
+from sgtool.networks import describe_precision, set_precision
 from sgtool.options import numbers_text
 
 RECIPE = "sgtool"  # key of the PNG text that holds the recipe
@@ -22,7 +24,8 @@ SHEET_BYTES = 1 << 29  # pixels of the largest sheet; it is held in memory
 
 def generate_files(
     network, outdir, seeds, classes=None, *,
-    device="cpu", batch=None, grid=True, columns=None, enlarge=1, gap=0, progress=False, warn=warnings.warn, **look,
+    device="cpu", precision="auto", batch=None, grid=True, columns=None, enlarge=1, gap=0, progress=False,
+    warn=warnings.warn, say=lambda text: None, **look,
 ):  # fmt: skip
     """Write the pictures of seeds as `seed0085.png`, and all of them on one sheet as `grid.png`.
 
@@ -36,6 +39,7 @@ def generate_files(
         seeds: list of whole numbers.
         classes: list of class numbers; needed for a network with labels, ignored with a warning for one without.
         device: "cpu", "cuda" or "mps".
+        precision: "auto", "fp32", "bf16" or "fp16": type of the highest resolutions.
         batch: pictures computed at once, see `generate`.
         grid: write grid.png too if there is more than one picture.
         columns: pictures in a row of the sheet; None = a row per class, or about square.
@@ -43,6 +47,7 @@ def generate_files(
         gap: pixels between pictures on the sheet.
         progress: show a bar with rate and time left on stderr.
         warn: called with the text of each warning.
+        say: called with a line on how it is computed.
         look: truncation_psi, truncation_cutoff and noise_mode, as for `generate`.
     Returns:
         (number of pictures, path of the sheet or None).
@@ -53,6 +58,10 @@ def generate_files(
     outdir = make_folder(outdir, "--outdir")
     snapshot = snapshots.load(path)
     G = snapshot.G_ema.to(device)
+    set_precision(G, precision)
+    computed_in, cautions = describe_precision(G, precision, torch.device(device))
+    for text in cautions:
+        warn(text)
     look = _checked_look(G, **look)
     classes = _known_classes(G.c_dim, classes, path, snapshot.dataset.get("class_names"), warn)
     cells = [_Cell(seed, number, _file_name(seed, number if len(classes) > 1 else None)) for number in classes for seed in seeds]
@@ -60,7 +69,9 @@ def generate_files(
     sheet = _sheet_for(G, len(cells), columns, enlarge, gap, warn) if grid else None
     _refuse_strangers(outdir, [cell.name for cell in cells] + ([] if sheet is None else [SHEET]))
 
+    say(f"Computing in {computed_in} on {device}.")
     recipe = {"version": __version__, "network": path.name, "network_sha256": snapshots.network_hash(path), **look}
+    recipe["precision"] = computed_in
     pictures = generate(G, [cell.seed for cell in cells], [cell.number for cell in cells], batch=batch, **look)
     bar = tqdm(pictures, total=len(cells), unit="img", disable=None if progress else True)
     for i, (cell, picture) in enumerate(zip(cells, bar, strict=True)):

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import nn
 
-from sgtool.ops import ACTIVATIONS, PIECEWISE_LINEAR, bias_act, conv2d_resample, modulated_conv2d, setup_filter
+from sgtool.ops import ACTIVATIONS, PIECEWISE_LINEAR, bias_act, conv2d_bias_act, modulated_conv2d, setup_filter
 
 PRECISIONS = {"auto": None, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -91,11 +91,9 @@ class FullyConnectedLayer(nn.Module):
         self.bias_gain = lr_multiplier
 
     def forward(self, x):
-        weight = (self.weight * self.weight_gain).to(x.dtype)
-        bias = (self.bias * self.bias_gain if self.bias_gain != 1 else self.bias).to(x.dtype)
-        if self.activation == "linear":
-            return torch.addmm(bias, x, weight.t())
-        return bias_act(x @ weight.t(), bias, act=self.activation)
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        x = torch.addmm(bias, x, weight.t(), beta=self.bias_gain, alpha=self.weight_gain)
+        return x if self.activation == "linear" else bias_act(x, act=self.activation, overwrite=True)
 
 
 class Conv2dLayer(nn.Module):
@@ -129,8 +127,9 @@ class Conv2dLayer(nn.Module):
         inside, after, clamp = split_gain(self.activation, gain, self.conv_clamp)
         weight = (self.weight * (self.weight_gain * inside)).to(x.dtype)
         bias = None if self.bias is None else self.bias * inside
-        x = conv2d_resample(x, weight, self.resample_filter, self.up, self.down, padding=self.padding, flip_weight=self.up == 1)
-        return bias_act(x, bias, act=self.activation, gain=after, clamp=clamp)
+        resampling = {"f": self.resample_filter, "up": self.up, "down": self.down, "padding": self.padding}
+        activation = {"act": self.activation, "gain": after, "clamp": clamp}
+        return conv2d_bias_act(x, weight, bias, **resampling, flip_weight=self.up == 1, **activation)
 
 
 class SynthesisLayer(nn.Module):
@@ -185,7 +184,7 @@ class SynthesisLayer(nn.Module):
             flip_weight=self.up == 1,
             gain=inside,
         )
-        return bias_act(x, self.bias * inside, act=self.activation, gain=after, clamp=clamp)
+        return bias_act(x, self.bias * inside, act=self.activation, gain=after, clamp=clamp, overwrite=True)
 
     def _noise(self, x, noise_mode, gain):
         if not self.use_noise or noise_mode == "none":
@@ -211,7 +210,7 @@ class ToRGBLayer(nn.Module):
         """x `[N, in_channels, H, W]`, w `[N, w_dim]` to `[N, out_channels, H, W]`."""
         styles = self.affine(w) * self.weight_gain
         x = modulated_conv2d(x, self.weight, styles, padding=self.padding, demodulate=False)
-        return bias_act(x, self.bias, clamp=self.conv_clamp)
+        return bias_act(x, self.bias, clamp=self.conv_clamp, overwrite=True)
 
 
 class MinibatchStdLayer(nn.Module):
@@ -226,18 +225,23 @@ class MinibatchStdLayer(nn.Module):
         super().__init__()
         self.group_size, self.num_channels = group_size, num_channels
 
-    def forward(self, x):
-        """`[N, C, H, W]` to `[N, C + num_channels, H, W]`; sample i belongs to group i mod (N / group size)."""
+    def forward(self, x, parts=1):
+        """`[N, C, H, W]` to `[N, C + num_channels, H, W]`; sample i belongs to group i mod (N / group size).
+
+        With `parts` the batch is that many batches one after the other, and no group has members in two of them.
+        """
         samples, channels, height, width = x.shape
-        size = samples if self.group_size is None else min(self.group_size, samples)
-        if samples % size:
-            raise ValueError(f"a batch of {samples} cannot be split into minibatch-std groups of {size}")
-        groups = samples // size
-        y = x.reshape(size, groups, self.num_channels, channels // self.num_channels, height, width).to(full_type(x))
-        deviation = (y.var(dim=0, unbiased=False) + 1e-8).sqrt()  # [groups, maps, C / maps, H, W]
-        maps = deviation.mean(dim=[2, 3, 4]).to(x.dtype)  # [groups, maps]
-        maps = maps.repeat(size, 1)[:, :, None, None].expand(-1, -1, height, width)
-        return torch.cat([x, maps], dim=1)
+        together = samples // parts
+        size = together if self.group_size is None else min(self.group_size, together)
+        if samples % parts or together % size:
+            raise ValueError(f"a batch of {together} cannot be split into minibatch-std groups of {size}")
+        groups, maps = together // size, self.num_channels
+        y = x.reshape(parts, size, groups, maps, channels // maps, height, width).to(full_type(x))
+        variance = (y - y.mean(dim=1, keepdim=True)).square().mean(dim=1)  # torch.var is slow along an early axis
+        deviation = (variance + 1e-8).sqrt()  # [parts, groups, maps, C / maps, H, W]
+        statistics = deviation.mean(dim=[3, 4, 5]).to(x.dtype)  # [parts, groups, maps]
+        statistics = statistics[:, None].expand(-1, size, -1, -1).reshape(samples, maps, 1, 1)
+        return torch.cat([x, statistics.expand(-1, -1, height, width)], dim=1)
 
 
 def match_label(features, cmap):

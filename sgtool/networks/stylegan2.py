@@ -347,13 +347,13 @@ class DiscriminatorEpilogue(nn.Module):
         self.fc = FullyConnectedLayer(in_channels * level.height * level.width, in_channels, activation=activation)
         self.out = FullyConnectedLayer(in_channels, max(cmap_dim, 1))
 
-    def forward(self, x, img, cmap):
-        """Features (and the picture in "skip") and the mapped label (or None) to logits `[N, 1]`."""
+    def forward(self, x, img, cmap, parts=1):
+        """Features (and the picture in "skip") and the mapped label (or None) to logits `[N, 1]`; parts as in `mbstd`."""
         x = x.to(full_type(x))
         if self.is_skip:
             x = x + self.fromrgb(prefer_layout(img, x.dtype))
         if self.mbstd is not None:
-            x = self.mbstd(x)
+            x = self.mbstd(x, parts)
         x = self.fc(self.conv(x).flatten(start_dim=1))
         x = self.out(x)
         return x if cmap is None else match_label(x, cmap)
@@ -414,12 +414,13 @@ class Discriminator(nn.Module):
             self.mapping = MappingNetwork(0, c_dim, cmap_dim, None, w_avg_beta=None, **(mapping_kwargs or {}))
         self.b4 = DiscriminatorEpilogue(widths[0], cmap_dim, shape.levels[0], **shared, **(epilogue_kwargs or {}))
 
-    def forward(self, img, c=None):
+    def forward(self, img, c=None, parts=1):
         """Judge pictures.
 
         Args:
             img: `[N, img_channels, H, W]`, in [-1, 1].
             c: `[N, c_dim]` labels (None if c_dim is 0).
+            parts: judge this many batches in one go: minibatch-std groups do not reach from one to the next.
         Returns:
             logits `[N, 1]` float32.
         Raises:
@@ -432,4 +433,4 @@ class Discriminator(nn.Module):
         for name in self.block_names:
             x, img = getattr(self, name)(x, img)
         cmap = self.mapping(None, c) if self.c_dim > 0 else None
-        return self.b4(x, img, cmap)
+        return self.b4(x, img, cmap, parts)

@@ -40,6 +40,7 @@ class Options:
     augpipe: str = "bgc"
     freezed: int = 0
     fp32: bool = False
+    precision: str | None = None
     transfer: bool = False  # starting from a snapshot's networks
     tick: float = 4
     snap: int | None = None
@@ -144,7 +145,18 @@ def network_fields(choose, size, batch_gpu):
         "num_fp16_res": 0 if options.fp32 else 4,
         "conv_clamp": None if options.fp32 else 256,
         "freezed": options.freezed,
+        "precision": choose_precision(choose),
     }
+
+
+def choose_precision(choose):
+    """The type of the highest resolutions: as asked, else by the device ("auto")."""
+    options = choose.options
+    if options.precision is not None:
+        choose.reasons["precision"] = "as asked"
+        return options.precision
+    choose.reasons["precision"] = "--fp32: float32 throughout" if options.fp32 else "float16 on CUDA, else float32"
+    return "auto"
 
 
 def optimization_fields(choose, resolution, batch):
@@ -216,6 +228,8 @@ def check_options(options):
         value = getattr(options, name)
         if value is not None and not low <= value <= 1:
             raise UserError(f"--{name.replace('_', '-')} {value}: it must be from {low} to 1.")
+    if options.fp32 and options.precision in ("bf16", "fp16"):
+        raise UserError(f"--fp32 and --precision {options.precision} contradict each other. Leave one of them out.")
     if options.tick == 0:
         raise UserError("--tick 0: a tick needs at least some pictures; say for instance --tick 0.5 (thousands).")
     if not 0 <= options.seed < 2**32:

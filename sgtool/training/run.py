@@ -13,6 +13,7 @@ from sgtool import __version__
 from sgtool.datasets import open_dataset
 from sgtool.errors import UserError
 from sgtool.files import write_text
+from sgtool.networks import describe_precision, has_hardware
 from sgtool.options import torch_device
 from sgtool.training import resume as resuming
 from sgtool.training.augment import PIPES, AugmentPipe
@@ -177,6 +178,7 @@ def run(plan, log):
         StatsFile(folder, state.nimg),
         checkpoints,
     ]
+    say_precision(state, log)
     log(f"{'Training' if goes_on_from is None else 'Going on'} in {folder} from kimg {state.nimg / 1000:g} to {config.kimg}")
     augment = make_augment(config, device)
     loader = Loader(plan.dataset, config, state.nimg, device)
@@ -198,6 +200,15 @@ def run(plan, log):
         raise SystemExit(128 + stop.signal)
     log(f"Done after {duration(state.elapsed)}. Pictures and snapshots are in {folder}")
     return folder
+
+
+def say_precision(state, say):
+    """Tell in which type is computed, and whether another one is faster here."""
+    words, warnings = describe_precision(state.G, state.config.precision, state.device)
+    faster = state.device.type == "cpu" and words == "float32" and state.config.num_fp16_res and has_hardware(torch.bfloat16)
+    say(f"Computing in {words}" + (" (--precision bf16 is faster on this CPU)" if faster else ""))
+    for text in warnings:
+        say(f"Warning: {text}")
 
 
 def set_backend(config, device):

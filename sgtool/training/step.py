@@ -107,8 +107,8 @@ def d_main(state, config, batch, augment):
     """Discriminator against generator."""
     with torch.no_grad():
         fake, c = generate(state, config, batch, len(batch.images))
-    fake_logits = state.D(augment(fake, state.ada.p), c)
-    real_logits = state.D(augment(batch.images, state.ada.p), batch.c)
+    both = augment(torch.cat([fake, batch.images]), state.ada.p)
+    fake_logits, real_logits = state.D(both, torch.cat([c, batch.c]), parts=2).chunk(2)
     state.ada.observe(real_logits)
     state.meter.add("Loss/scores/real", real_logits)
     state.meter.add("Loss/signs/real", real_logits.sign())

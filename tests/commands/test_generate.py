@@ -1,5 +1,6 @@
 """`sgtool generate` as it is typed: what it writes and prints, and every mistake in one sentence."""
 
+import json
 import os
 import struct
 import subprocess
@@ -148,8 +149,27 @@ def test_a_class_without_use_is_a_warning_on_stderr(tmp_path):
     snapshots.save(snapshots.Snapshot(G), tmp_path / "x.pkl")
     result = generate("--network", tmp_path / "x.pkl", "--seeds", "0", "--class", "3", "--outdir", tmp_path / "o")
     assert result.exit_code == 0
-    assert result.stderr == "Warning: x.pkl was trained without classes: --class changes nothing.\n"
+    assert result.stderr == (
+        "Warning: x.pkl was trained without classes: --class changes nothing.\nComputing in float32 on cpu.\n"
+    )
     assert result.stdout == f"1 picture in {tmp_path / 'o'}\n"
+
+
+def test_the_type_of_computation_is_chosen_said_and_written_into_the_recipe(tmp_path):
+    synthesis = {"channel_base": 64, "num_fp16_res": 2}
+    G = build_generator(z_dim=8, c_dim=0, w_dim=8, img_resolution=16, img_channels=3, synthesis_kwargs=synthesis)
+    snapshots.save(snapshots.Snapshot(G), tmp_path / "x.pkl")
+    pixels = {}
+    for precision, words in (("fp32", "float32"), ("bf16", "bfloat16 from 8 to 16 pixels, else float32")):
+        outdir = tmp_path / precision
+        result = generate("--network", tmp_path / "x.pkl", "--seeds", "0", "--outdir", outdir, "--precision", precision)
+        assert result.exit_code == 0
+        assert f"Computing in {words} on cpu.\n" in result.stderr
+        with Image.open(outdir / "seed0000.png") as picture:
+            assert json.loads(picture.info["sgtool"])["precision"] == words
+            pixels[precision] = np.asarray(picture).astype(int)
+    difference = np.abs(pixels["bf16"] - pixels["fp32"])
+    assert 0 < difference.max() <= 16
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal")

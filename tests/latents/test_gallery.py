@@ -73,6 +73,7 @@ def test_recipe_tells_how_to_make_the_picture_again(network_of_ten, tmp_path):
         "truncation_psi": 0.5,
         "truncation_cutoff": 3,
         "noise_mode": "random",
+        "precision": "float32",
         "seed": 5,
         "class": 7,
     }

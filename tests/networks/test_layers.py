@@ -98,6 +98,15 @@ def test_a_batch_that_cannot_be_split_into_groups_is_refused():
         MinibatchStdLayer(4)(torch.zeros(6, 4, 2, 2))
 
 
+@pytest.mark.parametrize("group_size", [2, 4, None])
+def test_minibatch_std_of_two_batches_at_once_is_that_of_each(group_size):
+    torch.manual_seed(0)
+    layer = MinibatchStdLayer(group_size, 2)
+    one, two = torch.randn(2, 8, 4, 3, 3).unbind()
+    torch.testing.assert_close(layer(torch.cat([one, two]), parts=2), torch.cat([layer(one), layer(two)]))
+    assert not torch.allclose(layer(torch.cat([one, two])), torch.cat([layer(one), layer(two)]))
+
+
 def test_a_label_is_projected_on_the_features():
     features, label = torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.tensor([[1.0, 0.0, -1.0, 2.0]])
     assert match_label(features, label).tolist() == [[3.0]]  # (1 - 3 + 8) / sqrt(4)

@@ -137,6 +137,7 @@ OPTIONS = {  # option: (value, field, expected)
     "workers": (1, "workers", 1),
     "nobench": (True, "nobench", True),
     "allow_tf32": (True, "allow_tf32", True),
+    "precision": ("bf16", "precision", "bf16"),
 }
 
 
@@ -233,6 +234,7 @@ def test_gamma_of_a_wide_picture_counts_its_pixels():
         ({"batch": 8, "mbstd_group": 3}, "--mbstd-group 3 does not divide the batch of 8"),
         ({"mbstd_group": 5}, "--mbstd-group 5 does not divide the batch of 16"),
         ({"cond": True}, "--cond: faces has no labels."),
+        ({"fp32": True, "precision": "bf16"}, "--fp32 and --precision bf16 contradict each other."),
     ],
     ids=str,
 )

@@ -96,6 +96,17 @@ def test_a_state_goes_on_as_if_it_had_never_stopped(augmented, undecided, advanc
         assert tuple(one["betas"]) == tuple(two["betas"])
 
 
+def test_a_state_in_half_precision_goes_on_exactly_too(config, advance, differences, tmp_path):
+    config = dataclasses.replace(config, precision="bf16", c_dim=0)
+    expected = advance(TrainState.fresh(config, "cpu"), 9).state_dict()
+    full = advance(TrainState.fresh(dataclasses.replace(config, precision="fp32"), "cpu"), 9).state_dict()
+    assert differences(full["networks"], expected["networks"])
+    advance(TrainState.fresh(config, "cpu"), 5).save(tmp_path / "c.pkl", {})
+    state = TrainState.fresh(config, "cpu")
+    state.load_state_dict(read_container(tmp_path / "c.pkl", "checkpoint")["state"])
+    assert differences(advance(state, 4).state_dict(), expected, ignored=["betas.0", "betas.1", "betas"]) == []
+
+
 def test_the_comparison_rests_on_signs_near_the_target(undecided, advance):
     state, rts = undecided(), []
     for _ in range(5):

@@ -11,6 +11,7 @@ import torch
 from sgtool.datasets import open_dataset
 from sgtool.training import step as step_module
 from sgtool.training.data import Loader
+from sgtool.training.losses import discriminator_loss
 from sgtool.training.state import TrainState
 from sgtool.training.step import Batch, d_main, d_reg, draw_styles, run_phase, train_step, update_average
 
@@ -78,6 +79,24 @@ def test_frozen_layers_stay_as_they_are(make):
     moved = {name.rpartition(".")[0] for name, tensor in state.D.state_dict().items() if not torch.equal(tensor, before[name])}
     assert not moved & {"b16.fromrgb", "b16.conv0", "b16.conv1"}
     assert {"b16.skip", "b8.conv0", "b4.out"} <= moved
+
+
+def test_d_judges_real_and_generated_pictures_apart(make):
+    """One pass of D over both; what it says of the one must not depend on the other."""
+    torch.manual_seed(5)
+    real, fake, other = torch.randn(3, 8, 1, 16, 16).unbind()
+    state, config, _ = make(c_dim=0)
+    no_labels = torch.zeros(8, 0)
+
+    def loss_of(generated):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(step_module, "generate", lambda *given, **more: (generated, no_labels))
+            return d_main(state, config, Batch(real, no_labels), unchanged)
+
+    expected = discriminator_loss(state.D(fake), state.D(real))
+    torch.testing.assert_close(loss_of(fake), expected)
+    difference = loss_of(other) - loss_of(fake)
+    torch.testing.assert_close(difference, discriminator_loss(state.D(other), state.D(real)) - expected, rtol=1e-3, atol=1e-5)
 
 
 def gradients(state, phase, config, batch, latents):
