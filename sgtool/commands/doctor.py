@@ -1,0 +1,27 @@
+"""`sgtool doctor`: what this machine can do, and what is missing."""
+
+import click
+
+
+@click.command(short_help="Say what is slow or missing on this machine, and what mends it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+def doctor(as_json):
+    """Say whether this machine is ready, what is slow or missing, and what mends it.
+
+    Looks at Python, PyTorch, GPU and driver, caches and disk, compares the CUDA kernels and the CPU's ops with their
+    definitions, and measures them. The last lines name each problem and the command that mends it, the worst first. Exit
+    code 1 means that something is broken: results would be wrong, or nothing can be computed.
+
+    \b
+    sgtool doctor
+    sgtool doctor --json
+    """
+    from sgtool import doctor as room
+
+    rows = []
+    for row in room.examine():
+        rows.append(row)
+        if not as_json:
+            click.echo(room.line(row))
+    click.echo(room.as_json(rows) if as_json else "\n".join(["", *room.verdict(rows)]))
+    raise SystemExit(room.exit_code(rows))
