@@ -61,7 +61,8 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/ops.py
 	$(BIN)/python benchmarks/generate.py
-	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/train_step.py --profile
+	$(BIN)/python benchmarks/train_step.py --aug 0.5 --cycles 2 --compared 1
 
 # Under nine minutes, from a copy of the checkout alone; the summary goes to $OUT, or to benchmarks/results/gpu.
 gpu-check:

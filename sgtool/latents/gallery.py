@@ -14,6 +14,7 @@ from sgtool import __version__, images, snapshots
 from sgtool.errors import UserError
 from sgtool.files import make_folder
 from sgtool.latents.generate import generate, picture_size
+from sgtool.memory import keep_freed_memory
 from sgtool.networks import describe_precision, set_precision
 from sgtool.options import numbers_text
 
@@ -57,9 +58,12 @@ def generate_files(
     path = snapshots.find(network)
     outdir = make_folder(outdir, "--outdir")
     snapshot = snapshots.load(path)
+    device = torch.device(device)
+    if device.type == "cpu":
+        keep_freed_memory()
     G = snapshot.G_ema.to(device)
     set_precision(G, precision)
-    computed_in, cautions = describe_precision(G, precision, torch.device(device))
+    computed_in, cautions = describe_precision(G, precision, device)
     for text in cautions:
         warn(text)
     look = _checked_look(G, **look)

@@ -56,6 +56,15 @@ def prefer_layout(x, dtype):
     return x.to(dtype=dtype, memory_format=torch.channels_last)
 
 
+def _kernels(out_channels, in_channels, size, up):
+    """Draw weights `[out_channels, in_channels, size, size]`, in the order in memory that saves the convolution a copy of them.
+
+    That is channels-last, as for pictures, but not where a transposed convolution upsamples.
+    """
+    weights = torch.randn(out_channels, in_channels, size, size)
+    return nn.Parameter(weights if up > 1 else weights.contiguous(memory_format=torch.channels_last))
+
+
 def split_gain(activation, gain, clamp):
     """Share out the gain of a layer, and scale its clamp.
 
@@ -118,7 +127,7 @@ class Conv2dLayer(nn.Module):
         self.up, self.down, self.activation, self.conv_clamp = up, down, activation, conv_clamp
         self.padding = kernel_size // 2
         self.weight_gain = 1 / math.sqrt(in_channels * kernel_size**2)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.weight = _kernels(out_channels, in_channels, kernel_size, up)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.register_buffer("resample_filter", setup_filter(resample_filter))
 
@@ -162,7 +171,7 @@ class SynthesisLayer(nn.Module):
         self.up, self.activation, self.use_noise, self.conv_clamp = up, activation, use_noise, conv_clamp
         self.padding = kernel_size // 2
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.weight = _kernels(out_channels, in_channels, kernel_size, up)
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.register_buffer("resample_filter", setup_filter(resample_filter))
         self.noise_shape = [height, width]

@@ -171,7 +171,7 @@ class SynthesisBlock(Block):
             x = prefer_layout(x, dtype)
             shortcut = self.skip(x, gain=SQRT_HALF)
             x = self.conv0(x, ws[0], noise_mode)
-            x = shortcut + self.conv1(x, ws[1], noise_mode, gain=SQRT_HALF)
+            x = shortcut.add_(self.conv1(x, ws[1], noise_mode, gain=SQRT_HALF))
         else:
             x = self.conv0(prefer_layout(x, dtype), ws[0], noise_mode)
             x = self.conv1(x, ws[1], noise_mode)
@@ -320,7 +320,7 @@ class DiscriminatorBlock(Block):
         if not self.is_resnet:
             return self.conv1(self.conv0(x)), img
         shortcut = self.skip(x, gain=SQRT_HALF)
-        return shortcut + self.conv1(self.conv0(x), gain=SQRT_HALF), img
+        return shortcut.add_(self.conv1(self.conv0(x), gain=SQRT_HALF)), img
 
 
 class DiscriminatorEpilogue(nn.Module):

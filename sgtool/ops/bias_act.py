@@ -99,31 +99,37 @@ class _PiecewiseLinear(torch.autograd.Function):
             F.leaky_relu_(y, slope)
         if gain != 1:
             y.mul_(gain)
-        trained = any(ctx.needs_input_grad)
-        clamped = clamp is not None and not (trained and _stays_below(y, clamp))
-        if clamped:
-            y.clamp_(-clamp, clamp)
-        if trained:
-            ctx.slope, ctx.gain = slope, gain
-            ctx.clamp = clamp if clamped else None
-            ctx.bias_shape = None if b is None else b.shape
-            ctx.save_for_backward(y if clamped or slope != 1 else None)
+        ctx.slope, ctx.gain, ctx.clamp = slope, gain, clamp_(y, clamp)
+        ctx.bias_shape = None if b is None else b.shape
+        ctx.save_for_backward(y if ctx.clamp is not None or slope != 1 else None)
         return y
 
     @staticmethod
     def backward(ctx, dy):
         (y,) = ctx.saved_tensors
-        dx = dy
-        if y is not None:
-            y = y.detach()  # piecewise linear: no curvature
-        if ctx.clamp is not None:
-            dx = dx.masked_fill(y.abs() >= ctx.clamp, 0)
-        if ctx.slope != 1:
-            dx = torch.ops.aten.leaky_relu_backward(dx, y, ctx.slope, True)
+        dx = through_activation(dy, y, ctx.slope, ctx.clamp)
         if ctx.gain != 1:
             dx = dx * ctx.gain
         db = dx.sum_to_size(ctx.bias_shape) if ctx.needs_input_grad[1] else None
         return dx, db, None, None, None, None
+
+
+def through_activation(dy, y, slope, clamp):
+    """Take the gradient `dy` of the result `y` of a leaky ReLU back to its input. `y` may be None if it is not needed."""
+    dx = dy
+    if clamp is not None:
+        dx = dx.masked_fill(y.detach().abs() >= clamp, 0)
+    if slope != 1:
+        dx = torch.ops.aten.leaky_relu_backward(dx, y.detach(), slope, True)  # piecewise linear: no curvature
+    return dx
+
+
+def clamp_(y, limit):
+    """Clamp in place. Returns `limit` if it can be felt, None if all values lie below it or there is none."""
+    if limit is None or _stays_below(y, limit):
+        return None
+    y.clamp_(-limit, limit)
+    return limit
 
 
 ROW = 4096  # values whose length bounds each of them
@@ -134,11 +140,12 @@ def _stays_below(y, limit):
 
     The length of a vector bounds each of its elements, and is found at the speed of memory; their extremes are not.
     """
-    if y.device.type != "cpu":
+    last = y.ndim == 4 and y.is_contiguous(memory_format=torch.channels_last)
+    if y.device.type != "cpu" or not (last or y.is_contiguous()):
         return False
     if y.numel() == 0:
         return True
-    flat = y.as_strided([y.numel()], [1])  # y is dense, in whatever order of axes
+    flat = y.as_strided([y.numel()], [1])  # y is dense
     if y.numel() % ROW == 0 and bool(torch.linalg.vector_norm(flat.view(-1, ROW), dim=1).max() < 0.99 * limit):
         return True
     low, high = torch.aminmax(flat)

@@ -3,13 +3,13 @@
 import torch
 import torch.nn.functional as F
 
-from sgtool.ops.bias_act import bias_act
+from sgtool.ops.bias_act import ACTIVATIONS, PIECEWISE_LINEAR, bias_act
 from sgtool.ops.choice import choose
-from sgtool.ops.convolve import convolve
+from sgtool.ops.convolve import convolve, convolve_and_activate
 from sgtool.ops.upfirdn2d import add_padding, centring_padding, pad_or_crop, upfirdn2d
 
 
-def conv2d_resample(x, w, f=None, up=1, down=1, padding=0, groups=1, flip_weight=True, flip_filter=False, b=None, impl="auto"):
+def conv2d_resample(x, w, f=None, up=1, down=1, padding=0, groups=1, flip_weight=True, flip_filter=False, impl="auto"):
     """Convolve pictures, upsampling before or downsampling after, with a filter against aliasing.
 
     The (virtually) upsampled picture is padded once, at the beginning: by `padding` and by what centres `f`. Then: insert
@@ -26,10 +26,9 @@ def conv2d_resample(x, w, f=None, up=1, down=1, padding=0, groups=1, flip_weight
         groups: groups of channels that are convolved apart.
         flip_weight: True = correlation (what torch calls convolution), False = true convolution.
         flip_filter: the same for the filter, see `upfirdn2d`.
-        b: `[out_channels]`, the type of `x`, added to the result; None = no bias.
         impl: "auto", "reference" or "cuda".
     Returns:
-        `[N, out_channels, H_out, W_out]`. Can be differentiated twice with respect to `x`, `w` and `b`.
+        `[N, out_channels, H_out, W_out]`. Can be differentiated twice with respect to `x` and `w`.
     Raises:
         ValueError: `w` does not fit `x` or is on another device, or a factor is out of range.
         RuntimeError, TypeError: impl is "cuda", and the kernels cannot run, or not on such tensors.
@@ -43,14 +42,12 @@ def conv2d_resample(x, w, f=None, up=1, down=1, padding=0, groups=1, flip_weight
         padding = add_padding(padding, centring_padding(f, up=up))
     if down > 1:
         padding = add_padding(padding, centring_padding(f, down=down))
-    reference = choose(impl, x, w, b) == "reference"
+    reference = choose(impl, x, w) == "reference"
     if reference or up > 1:
         run = _reference if reference else _up_first
-        y = run(x, w, f, up, down, padding, groups, flip_weight, flip_filter, impl)
-        return y if b is None else y + b[:, None, None]
-    if down > 1:
-        return _down_last(x, w, f, down, padding, groups, flip_weight, flip_filter, b, impl)
-    return _convolve(x, w, b, padding, groups, flip_weight)
+        return run(x, w, f, up, down, padding, groups, flip_weight, flip_filter, impl)
+    x, w, stride, padding = _up_to_convolution(x, w, f, down, padding, flip_weight, flip_filter, impl)
+    return convolve(x, w, None, stride, padding, groups=groups)
 
 
 def _reference(x, w, f, up, down, padding, groups, flip_weight, flip_filter, impl):
@@ -71,21 +68,20 @@ def _up_first(x, w, f, up, down, padding, groups, flip_weight, flip_filter, impl
     return upfirdn2d(y, f, 1, down, 0, flip_filter, 1, impl) if down > 1 else y
 
 
-def _down_last(x, w, f, down, padding, groups, flip_weight, flip_filter, b, impl):
-    """Filter, then convolve with stride `down`; a 1x1 kernel comes after the decimation."""
-    decimated = down if w.shape[2:] == (1, 1) else 1
-    x = upfirdn2d(x, f, 1, decimated, padding, flip_filter, 1, impl)
-    return convolve(x, w if flip_weight else w.flip([2, 3]), b, down // decimated, groups=groups)
+def _up_to_convolution(x, w, f, down, padding, flip_weight, flip_filter, impl):
+    """Do what comes before the convolution if that is last: filter (and decimate before a 1x1 kernel), or pad.
 
-
-def _convolve(x, w, b, padding, groups, flip_weight):
-    """Correlate; equal paddings on both sides cost nothing."""
+    Returns:
+        x, w, stride and (y, x) padding for `convolve`; equal paddings on both sides cost nothing.
+    """
+    w = w if flip_weight else w.flip([2, 3])
+    if down > 1:
+        decimated = down if w.shape[2:] == (1, 1) else 1
+        return upfirdn2d(x, f, 1, decimated, padding, flip_filter, 1, impl), w, down // decimated, (0, 0)
     left, right, top, bottom = padding
     px, py = max(min(left, right), 0), max(min(top, bottom), 0)
     rest = (left - px, right - px, top - py, bottom - py)
-    if any(rest):
-        x = pad_or_crop(x, rest)
-    return convolve(x, w if flip_weight else w.flip([2, 3]), b, 1, (py, px), groups=groups)
+    return pad_or_crop(x, rest) if any(rest) else x, w, 1, (py, px)
 
 
 def _transpose_convolve(x, w, up, groups, flip_weight):
@@ -98,11 +94,20 @@ def _transpose_convolve(x, w, up, groups, flip_weight):
 
 
 def conv2d_bias_act(x, w, b, f=None, up=1, down=1, padding=0, flip_weight=True, act="linear", gain=1.0, clamp=None, impl="auto"):
-    """Convolve (see `conv2d_resample`), then add a bias and activate (see `bias_act`), without copies in between.
+    """Convolve (see `conv2d_resample`), then add a bias and activate (see `bias_act`), with as few passes as there can be.
 
-    On a CPU the convolution adds the bias; on a GPU it goes with the activation.
+    On a CPU, where the convolution comes last, it adds the bias and activates by itself.
     """
-    inside = b is not None and x.device.type == "cpu"
-    inside_b = b.to(x.dtype) if inside else None
-    y = conv2d_resample(x, w, f, up, down, padding, flip_weight=flip_weight, b=inside_b, impl=impl)
-    return bias_act(y, None if inside else b, act=act, gain=gain, clamp=clamp, impl=impl, overwrite=True)
+    if up > 1 or act not in PIECEWISE_LINEAR or gain != 1 or not _is_plain_cpu(impl, x, w, b):
+        y = conv2d_resample(x, w, f, up, down, padding, flip_weight=flip_weight, impl=impl)
+        return bias_act(y, b, act=act, gain=gain, clamp=clamp, impl=impl, overwrite=True)
+    slope = {"linear": 1.0, "relu": 0.0, "lrelu": ACTIVATIONS[act].alpha}[act]
+    around = add_padding(padding, centring_padding(f, down=down) if down > 1 else (0, 0, 0, 0))
+    x, w, stride, around = _up_to_convolution(x, w, f, down, around, flip_weight, False, impl)
+    return convolve_and_activate(x, w, None if b is None else b.to(x.dtype), stride, around, slope, clamp)
+
+
+def _is_plain_cpu(impl, *tensors):
+    """Whether the op is computed on a CPU, by PyTorch, as it is written here."""
+    plain = choose(impl, *tensors) == "plain" and tensors[0].device.type == "cpu"
+    return plain and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")

@@ -6,7 +6,12 @@ backward pass. R1 and path length regularization go through it.
 """
 
 import torch
+import torch.nn.functional as F
 from torch.autograd import Function
+
+from sgtool.ops.bias_act import clamp_, through_activation
+
+ONE_PASS_TYPES = (torch.float32, torch.bfloat16)  # in which oneDNN convolves and activates at once
 
 
 def convolve(x, w, b=None, stride=1, padding=(0, 0), transposed=False, groups=1):
@@ -26,7 +31,25 @@ def convolve(x, w, b=None, stride=1, padding=(0, 0), transposed=False, groups=1)
     """
     if torch.compiler.is_compiling():  # a compiler finds the gradients by itself
         return torch.convolution(x, w, b, [stride] * 2, list(padding), [1, 1], transposed, [0, 0], groups)
+    if torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type):
+        x, w, b = (_as_autocast_does(t) for t in (x, w, b))
+    w = w.view_as(w) if w.is_leaf and w.requires_grad else w  # PyTorch does not tell whether a leaf's gradient is asked for
     return _Convolution.apply(x, w, b, (stride, padding, transposed, (0, 0), groups))
+
+
+def convolve_and_activate(x, w, b, stride, padding, slope, clamp):
+    """Convolve, add a bias, apply a leaky ReLU of slope `slope`, and clamp, in one pass over the result where oneDNN can.
+
+    On a CPU only. Arguments as in `convolve`; clamp: limit of the magnitude, or None.
+    """
+    w = w.view_as(w) if w.is_leaf and w.requires_grad else w
+    return _ActivatedConvolution.apply(x, w, b, slope, clamp, (stride, padding, False, (0, 0), 1))
+
+
+def _as_autocast_does(t):
+    """The type in which torch.autocast convolves. Inside of `_Convolution` the backward pass would not know of the cast."""
+    full = t is None or t.dtype == torch.float64
+    return t if full else t.to(torch.get_autocast_dtype(t.device.type))
 
 
 class _Convolution(Function):
@@ -42,13 +65,42 @@ class _Convolution(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        x, w = ctx.saved_tensors
-        wanted = [_wanted(ctx, i) for i in range(3)]
-        if not torch.is_grad_enabled():
-            return *_gradients(dy, x, w, ctx.arguments, wanted), None
-        dx = _Convolution.apply(dy, w, None, _adjoint(ctx.arguments, x, dy, w)) if wanted[0] else None
-        dw = _WeightGradient.apply(dy, x, w.detach(), ctx.arguments) if wanted[1] else None
-        return dx, dw, dy.sum([0, 2, 3]) if wanted[2] else None, None
+        return *_backward(ctx, dy, *ctx.saved_tensors), None
+
+
+class _ActivatedConvolution(Function):
+    """The activation's gradient needs the result only."""
+
+    @staticmethod
+    def forward(ctx, x, w, b, slope, clamp, arguments):
+        stride, padding, *_ = arguments
+        channels_last = x.contiguous(memory_format=torch.channels_last)
+        if slope != 1 and x.dtype in ONE_PASS_TYPES and torch.backends.mkldnn.is_available():
+            y = torch.ops.mkldnn._convolution_pointwise.default(
+                channels_last, w, b, padding, [stride] * 2, [1, 1], 1, "leaky_relu", [slope], ""
+            )
+        else:
+            y = torch.convolution(channels_last, w, b, [stride] * 2, padding, [1, 1], False, [0, 0], 1)
+            y = F.leaky_relu_(y, slope) if slope != 1 else y
+        ctx.slope, ctx.clamp, ctx.arguments = slope, clamp_(y, clamp), arguments
+        ctx.save_for_backward(x, w, y if ctx.clamp is not None or slope != 1 else None)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, w, y = ctx.saved_tensors
+        dy = through_activation(dy, y, ctx.slope, ctx.clamp)
+        return *_backward(ctx, dy, x, w), None, None, None
+
+
+def _backward(ctx, dy, x, w):
+    """(dx, dw, db) of a convolution, None where nobody asks; differentiable if that is asked for."""
+    wanted = [_wanted(ctx, i) for i in range(3)]
+    if not torch.is_grad_enabled():
+        return _gradients(dy, x, w, ctx.arguments, wanted)
+    dx = _Convolution.apply(dy, w, None, _adjoint(ctx.arguments, x, dy, w)) if wanted[0] else None
+    dw = _WeightGradient.apply(dy, x, w.detach(), ctx.arguments) if wanted[1] else None
+    return dx, dw, dy.sum([0, 2, 3]) if wanted[2] else None
 
 
 class _WeightGradient(Function):

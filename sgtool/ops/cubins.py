@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sgtool.files import atomic_write
 from sgtool.ops import nvrtc
 
 FORMAT = b"sgtool kernel 1 "
+ROOT = 0  # user number
 
 
 def load_or_compile(source, kernel, arch):
@@ -54,7 +56,14 @@ def _key(source, kernel, arch):
 def _read(path, key):
     """(cubin, name) of a file that is whole and of this version; else None."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            if not _is_ours(os.fstat(file.fileno())):
+                say_once(
+                    f"the compiled kernel {path} belongs to another user, or others can change it, so it is not used; "
+                    "name a folder of your own: SGTOOL_CACHE=/path"
+                )
+                return None
+            content = file.read()
     except OSError:
         return None  # not there, or not to be read: then it is compiled, and writing says what is wrong
     head, _, body = content.partition(b"\n")
@@ -66,12 +75,20 @@ def _read(path, key):
     return (cubin, name.decode()) if stored_key == key.encode() else None
 
 
+def _is_ours(status):
+    """True if nobody but this user and root can have written a file: what is in it runs on the GPU."""
+    if not hasattr(os, "geteuid"):  # Windows, where the folder of a user is closed to others
+        return True
+    return status.st_uid in (ROOT, os.geteuid()) and not status.st_mode & stat.S_IWOTH
+
+
 def _write(path, key, cubin, name):
     body = b"\n".join([key.encode(), name.encode(), cubin])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             file.write(FORMAT + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+        path.chmod(0o644)
     except (OSError, UserError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no room or no permission"
         say_once(

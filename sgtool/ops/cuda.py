@@ -14,6 +14,7 @@ import threading
 import numpy as np
 import torch
 
+from sgtool.errors import UserError
 from sgtool.ops import cubins, nvrtc
 from sgtool.ops.nvrtc import compile_cubin
 
@@ -52,7 +53,7 @@ def _why_not(index):
 def _switched_off():
     value = os.environ.get(SWITCH, "on")
     if value not in ("", "on", "off"):
-        raise ValueError(f"the environment variable {SWITCH} must be on or off, not {value!r}")
+        raise UserError(f"The environment variable {SWITCH} is {value!r}. Set it to on or off, or unset it.")
     return f"The environment variable {SWITCH}=off switches sgtool's CUDA kernels off." if value == "off" else None
 
 
@@ -149,13 +150,20 @@ def _load(launch, index):
         if key not in _FUNCTIONS:
             arch = nvrtc.best_arch(torch.cuda.get_device_capability(index))
             cubin, name = cubins.load_or_compile(launch.source, launch.kernel, arch)
-            _enter_context(index)
-            with _RelaxedCapture():
-                module = _check(_driver().cuModuleLoadData(cubin))
-                handle = _check(_driver().cuModuleGetFunction(module, name.encode()))
-            _MODULES.append(module)
-            _FUNCTIONS[key] = _Function(handle)
+            try:
+                _FUNCTIONS[key] = _Function(_load_module(cubin, name, index))
+            except RuntimeError as error:
+                raise RuntimeError(f"the kernel {launch.kernel} ({arch}) could not be loaded on cuda:{index}: {error}") from error
         return _FUNCTIONS[key]
+
+
+def _load_module(cubin, name, index):
+    """Load machine code into a device's context; return the handle of its kernel."""
+    _enter_context(index)
+    with _RelaxedCapture():
+        module = _check(_driver().cuModuleLoadData(cubin))
+        _MODULES.append(module)
+        return _check(_driver().cuModuleGetFunction(module, name.encode()))
 
 
 class _RelaxedCapture:

@@ -6,6 +6,7 @@ the functions below leave PyTorch's dispatcher out, which saves about 20 microse
 """
 
 import torch
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from sgtool.ops import cuda, kernels, plain
@@ -44,18 +45,33 @@ def _define(name, schema, on_cuda, on_cpu, fake, keep, backward):
     Direct.backward = staticmethod(backward)
 
     def call(*inputs):
-        if torch.compiler.is_compiling() or not _is_eager(inputs[0]):
+        if torch.compiler.is_compiling():
             return operator(*inputs)
-        if torch.is_grad_enabled() and any(isinstance(t, torch.Tensor) and t.requires_grad for t in inputs):
+        tensors = [t for t in inputs if isinstance(t, torch.Tensor)]
+        _refuse_forward_mode(tensors)
+        if not _are_eager(tensors):
+            return operator(*inputs)
+        if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             return Direct.apply(*inputs)
         return on_cuda(*inputs)
 
     return call
 
 
-def _is_eager(x):
-    """True for a tensor that is on a GPU and nothing else: not traced, not a stand-in."""
-    return x.is_cuda and type(x) in PLAIN_TYPES and not is_in_torch_dispatch_mode()
+def _are_eager(tensors):
+    """True if tensors are on a GPU and nothing else: not stand-ins, not views that are still to be negated, not watched."""
+    return all(t.is_cuda and type(t) in PLAIN_TYPES and not t.is_neg() for t in tensors) and not _is_watched()
+
+
+def _is_watched():
+    """True while PyTorch records or rewrites what passes its dispatcher: past it, a launch would be left out unseen."""
+    return is_in_torch_dispatch_mode() or torch._C._get_tracing_state() is not None or torch._C._are_functorch_transforms_active()
+
+
+def _refuse_forward_mode(tensors):
+    """PyTorch takes the forward-mode derivative of an operator that has a rule for the backward pass alone for zero."""
+    if forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors):
+        raise NotImplementedError('the CUDA kernels have no derivatives in forward mode; impl="reference" has')
 
 
 def _launch(plan, *arguments, like):

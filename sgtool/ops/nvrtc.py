@@ -51,8 +51,8 @@ def cuda_core():
         if hasattr(core, "Program"):
             return core
         return importlib.import_module("cuda.core.experimental")
-    except ImportError as error:
-        raise ImportError(f"the package cuda-core cannot be used ({error})") from error
+    except (ImportError, AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:  # of versions that do not fit
+        raise ImportError(f"the package cuda-core cannot be used ({_first_line(error)})") from error
 
 
 def missing():

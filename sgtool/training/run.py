@@ -13,6 +13,7 @@ from sgtool import __version__
 from sgtool.datasets import open_dataset
 from sgtool.errors import UserError
 from sgtool.files import write_text
+from sgtool.memory import keep_freed_memory
 from sgtool.networks import describe_precision, has_hardware
 from sgtool.options import torch_device
 from sgtool.training import resume as resuming
@@ -20,7 +21,6 @@ from sgtool.training.augment import PIPES, AugmentPipe
 from sgtool.training.data import Loader
 from sgtool.training.folders import clear_leftovers, describe, locked, make_run_folder
 from sgtool.training.loop import Stop, run_loop
-from sgtool.training.memory import keep_freed_memory
 from sgtool.training.pictures import PictureGrid
 from sgtool.training.quality import Metrics, check_metrics
 from sgtool.training.reports import Log, StatsFile, StatusLine, duration

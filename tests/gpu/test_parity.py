@@ -103,7 +103,7 @@ def test_upfirdn2d_and_its_derivatives(f, layout, dtype, gpu):
         exact = derivatives(lambda t, s=settings: upfirdn2d(t, f.double(), impl="reference", **s), x.double())
         for name, value in values.items():
             if name in exact:
-                assert_close(value, exact[name], dtype, factor=4)
+                assert_close(value, exact[name], dtype, factor=4 * (3 - f.ndim))  # one axis: rounded between two launches
 
 
 def test_cropping_and_pictures_smaller_than_a_tile(gpu):

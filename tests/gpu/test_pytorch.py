@@ -87,6 +87,30 @@ def test_a_cuda_graph_replays_the_kernels(first_use, gpu):
         torch.testing.assert_close(y, op())
 
 
+def test_a_trace_contains_the_kernels(gpu):
+    f = setup_filter([1, 3, 3, 1], device=gpu)
+    op = lambda x: upfirdn2d(bias_act(x, act="lrelu", impl="cuda"), f, up=2, padding=[2, 1, 2, 1], impl="cuda")  # noqa: E731
+    traced = torch.jit.trace(op, picture(gpu))
+    x = picture(gpu) - 1
+    assert torch.equal(traced(x), op(x))
+    assert torch.equal(torch.vmap(op)(x[None])[0], op(x))
+    assert torch.equal(op(torch._neg_view(x)), op(-x))
+
+
+def test_the_discriminator_learns_under_autocast(gpu):
+    size = {"img_resolution": 16, "img_channels": 3, "c_dim": 0, "channel_base": 512, "channel_max": 32}
+    D = build_discriminator(**size).to(gpu)
+    x = picture(gpu, shape=(4, 3, 16, 16))
+    gradients = []
+    for enabled in (False, True):
+        with torch.autocast("cuda", torch.bfloat16, enabled=enabled):
+            logits = D(x, None)
+        gradients.append(torch.autograd.grad(logits.float().sum(), list(D.parameters())))
+    for value, expected in zip(*gradients, strict=True):
+        assert value.dtype == expected.dtype
+        assert (value - expected).norm() <= 0.1 * expected.norm() + 1e-4
+
+
 def test_a_launch_goes_to_the_current_stream(gpu):
     x, stream = torch.zeros(1 << 20, device=gpu), torch.cuda.Stream(gpu)
     bias_act(x, impl="cuda", dim=0)

@@ -109,6 +109,17 @@ def test_a_single_value_at_the_clamp_is_found_among_many(value, dtype):
         assert torch.equal(bias_act(x, clamp=256), y)
 
 
+@pytest.mark.parametrize("part", [(..., slice(None, None, 2)), (slice(None), slice(1, 3)), (..., slice(4, None))])
+def test_the_clamp_is_found_in_a_part_of_a_larger_tensor(part):
+    b = torch.zeros(2, requires_grad=True)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        whole = torch.zeros(3, 4, 8, 8).contiguous(memory_format=layout)
+        whole[2, 2, 7, 6] = 1000.0
+        x = whole[part]
+        y = bias_act(x, b if x.shape[1] == 2 else torch.zeros(4, requires_grad=True), clamp=256, overwrite=True)
+        assert y.max().item() == 256
+
+
 def test_nan_stays_visible_through_the_clamp():
     y = bias_act(torch.tensor([[float("nan"), 300.0, -300.0]]), act="lrelu", clamp=256)
     assert torch.isnan(y[0, 0])

@@ -113,27 +113,64 @@ def test_wrong_shapes_are_named(x, w, words):
         modulated_conv2d(torch.ones(1, 3, 4, 4), torch.ones(2, 3, 3, 3), torch.ones(2, 3))
 
 
-@pytest.mark.parametrize(("up", "down", "kernel"), [(1, 1, 3), (1, 1, 1), (2, 1, 3), (1, 2, 3), (1, 2, 1)])
-@pytest.mark.parametrize("bias", [True, False])
-def test_convolution_bias_and_activation_at_once_are_the_three_one_after_the_other(up, down, kernel, bias):
-    torch.manual_seed(0)
+def convolved_and_activated(impl, dtype, up, down, kernel, bias, activation):
+    """The result, its first derivatives, and second ones."""
+    torch.manual_seed(1)
     f = setup_filter([1, 3, 3, 1])
     resampling = {"up": up, "down": down, "padding": kernel // 2, "flip_weight": False}
-    activation = {"act": "lrelu", "gain": 0.7, "clamp": 0.9}
-    results = []
-    for impl in ("auto", "reference"):
-        torch.manual_seed(1)
-        x = torch.randn(2, 3, 6, 4, dtype=torch.float64).requires_grad_()
-        w = torch.randn(5, 3, kernel, kernel, dtype=torch.float64).requires_grad_()
-        b = torch.randn(5, dtype=torch.float64).requires_grad_() if bias else None
-        if impl == "auto":
-            y = conv2d_bias_act(x, w, b, f, **resampling, **activation)
-        else:
-            y = bias_act(conv2d_resample(x, w, f, **resampling, impl=impl), b, **activation, impl=impl)
-        inputs = [t for t in (x, w, b) if t is not None]
-        results.append([y, *torch.autograd.grad(y.square().sum(), inputs)])
+    x = torch.randn(2, 3, 6, 4).to(dtype).requires_grad_()
+    w = torch.randn(5, 3, kernel, kernel).to(dtype).requires_grad_()
+    b = torch.randn(5).to(dtype).requires_grad_() if bias else None
+    if impl == "auto":
+        y = conv2d_bias_act(x, w, b, f, **resampling, **activation)
+    else:
+        y = bias_act(conv2d_resample(x, w, f, **resampling, impl=impl), b, **activation, impl=impl)
+    inputs = [t for t in (x, w, b) if t is not None]
+    first = torch.autograd.grad(y.square().sum(), inputs, create_graph=True)
+    return [y, *first, *torch.autograd.grad(first[0].square().sum(), inputs)]
+
+
+@pytest.mark.parametrize(("up", "down", "kernel"), [(1, 1, 3), (1, 1, 1), (2, 1, 3), (1, 2, 3), (1, 2, 1)])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    "activation",
+    [
+        {"act": "lrelu", "gain": 0.7, "clamp": 0.9},
+        {"act": "lrelu", "clamp": 0.9},
+        {"act": "lrelu", "clamp": 1e4},
+        {"act": "relu"},
+        {"act": "linear", "clamp": 0.9},
+        {"act": "linear"},
+        {"act": "swish", "clamp": 0.9},
+    ],
+    ids=str,
+)
+def test_convolution_bias_and_activation_at_once_are_the_three_one_after_the_other(up, down, kernel, bias, activation):
+    activation = {"gain": 1.0} | activation
+    results = [convolved_and_activated(impl, torch.float64, up, down, kernel, bias, activation) for impl in ("auto", "reference")]
     for one, two in zip(*results, strict=True):
         torch.testing.assert_close(one, two)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+@pytest.mark.parametrize("clamp", [None, 0.9])
+def test_what_onednn_does_in_one_pass_is_the_same(dtype, tolerance, clamp):
+    activation = {"act": "lrelu", "gain": 1.0, "clamp": clamp}
+    found = convolved_and_activated("auto", dtype, 1, 1, 3, True, activation)
+    expected = convolved_and_activated("reference", torch.float64, 1, 1, 3, True, activation)
+    if dtype == torch.bfloat16:
+        found, expected = found[:1], expected[:1]  # rounding moves values across the clamp and across zero
+    for one, two in zip(found, expected, strict=True):
+        assert one.dtype == dtype
+        assert (one.double() - two).abs().max() <= tolerance * two.abs().max()
+
+
+def test_frozen_weights_get_no_gradient_and_cost_none():
+    x, w = torch.randn(1, 3, 4, 4, requires_grad=True), torch.randn(2, 3, 3, 3)
+    y = conv2d_bias_act(x, w, torch.randn(2), padding=1, act="lrelu")
+    assert torch.autograd.grad(y.sum(), x)[0].shape == x.shape
+    with torch.no_grad():
+        assert not conv2d_bias_act(x, w, None, padding=1, act="relu").requires_grad
 
 
 def test_tensors_on_two_devices_are_named():

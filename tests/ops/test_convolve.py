@@ -55,6 +55,27 @@ def test_derivatives_are_the_numerical_ones(stride, padding, transposed, groups,
     assert torch.autograd.gradgradcheck(op, inputs)
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_autocast_convolves_in_its_type_and_the_gradients_keep_theirs(transposed):
+    results = []
+    for op in (convolve, pytorch):
+        inputs = tensors(transposed, 1, (3, 3), (6, 6), torch.float32)
+        with torch.autocast("cpu", torch.bfloat16):
+            y = op(*inputs, 1, (1, 1), transposed, 1)
+        assert y.dtype == torch.bfloat16
+        results.append([y, *torch.autograd.grad(y.float().square().sum(), inputs)])
+    for ours, theirs in zip(*results, strict=True):
+        assert ours.dtype == theirs.dtype
+        torch.testing.assert_close(ours, theirs, rtol=0.03, atol=0.03)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert convolve(*tensors(transposed, 1, (3, 3), (6, 6)), transposed=transposed).dtype == torch.float64
+
+
+def test_shapes_follow_without_numbers():
+    x, w, b = (t.to("meta") for t in tensors(False, 1, (3, 3), (6, 5)))
+    assert convolve(x, w, b, 1, (1, 1)).shape == (2, 6, 6, 5)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     stride=st.integers(1, 3),
@@ -82,7 +103,7 @@ def test_a_gradient_that_nobody_asked_for_is_not_computed(wanted, monkeypatch):
     monkeypatch.setattr(module, "_gradients", watched)
     monkeypatch.setattr(module._WeightGradient, "apply", lambda *args: masks.append("weights") or weight_gradient(*args))
     x, w, _ = tensors(False, 1, (3, 3), (5, 5))
-    x, w = x * 1, w * 1  # as in a network: made by other ops
+    x = x * 1  # as in a network: made by another op
     y = convolve(x, w).square().sum()
     torch.autograd.grad(y, {"x": x, "w": w}[wanted], retain_graph=True)
     assert masks == [(wanted == "x", wanted == "w", False)]

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sgtool.errors import UserError
 from sgtool.ops import bias_act, choice, cubins, cuda, nvrtc, setup_filter, upfirdn2d
 
 HERE = Path(__file__).parent
@@ -133,6 +134,39 @@ def test_a_cache_that_cannot_be_written_is_one_line_and_no_obstacle(sources, tmp
     assert "SGTOOL_CACHE=/path" in line
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owner here")
+@pytest.mark.parametrize("whose", ["another user's", "everybody's"])
+def test_machine_code_that_others_could_have_written_is_not_used(whose, sources, tmp_path, monkeypatch, capfd):
+    right = cubins.load_or_compile(*DOUBLE)
+    (path,) = cached(tmp_path)
+    if whose == "everybody's":
+        path.chmod(0o666)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+        monkeypatch.setattr(cubins, "ROOT", -1)
+    compiled = []
+    compile_cubin = nvrtc.compile_cubin
+    monkeypatch.setattr(nvrtc, "compile_cubin", lambda *given: compiled.append(given) or compile_cubin(*given))
+    assert cubins.load_or_compile(*DOUBLE) == right
+    assert len(compiled) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert str(path) in line
+    assert "SGTOOL_CACHE=/path" in line
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owner here")
+def test_what_is_kept_cannot_be_changed_by_others_whatever_the_umask(sources, tmp_path, capfd):
+    before = os.umask(0)
+    try:
+        first = cubins.load_or_compile(*DOUBLE)
+    finally:
+        os.umask(before)
+    (path,) = cached(tmp_path)
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert cubins.load_or_compile(*DOUBLE) == first
+    assert capfd.readouterr().err == ""
+
+
 def test_the_cache_lies_where_the_environment_says(monkeypatch):
     monkeypatch.setenv("SGTOOL_CACHE", "/a")
     monkeypatch.setenv("XDG_CACHE_HOME", "/b")
@@ -248,6 +282,16 @@ def test_a_package_that_is_missing_is_named_with_the_command_that_installs_it(pa
     assert 'pip install "sgtool[cu12]"' in sentence
 
 
+def test_packages_whose_versions_do_not_fit_are_named_too(gpu, monkeypatch):
+    def skewed(name):
+        raise AttributeError("module 'driver' has no attribute 'CUnew'\nand a second line")
+
+    monkeypatch.setattr(sys.modules["cuda"], "core", SimpleNamespace())  # without Program: older than 0.5, or broken
+    monkeypatch.setattr(nvrtc.importlib, "import_module", skewed)
+    sentence = cuda.unavailable()
+    assert "cuda-core cannot be used (module 'driver' has no attribute 'CUnew'); run: pip install" in sentence
+
+
 def test_a_driver_older_than_the_compiler_is_named(gpu):
     gpu.cuDriverGetVersion = lambda: (0, 12040)
     sentence = cuda.unavailable()
@@ -274,7 +318,7 @@ def test_the_kernels_can_be_switched_off(gpu, monkeypatch, capfd):
         choice.choose("cuda", tensor_on("cuda:0"))
     cuda._why_not.cache_clear()
     monkeypatch.setenv("SGTOOL_KERNELS", "no")
-    with pytest.raises(ValueError, match="SGTOOL_KERNELS must be on or off, not 'no'"):
+    with pytest.raises(UserError, match="SGTOOL_KERNELS is 'no'. Set it to on or off"):
         cuda.unavailable()
 
 
@@ -340,6 +384,17 @@ def test_a_float64_filter_on_other_types_is_left_to_plain_pytorch(monkeypatch):
 
 
 # Launching
+
+
+def test_a_kernel_that_does_not_load_is_named(sources, monkeypatch):
+    def refuse(*given):
+        raise RuntimeError("the CUDA driver answers CUDA_ERROR_NO_BINARY_FOR_GPU")
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
+    monkeypatch.setattr(cuda, "_load_module", refuse)
+    words = r"scale<double> \(sm_90\) could not be loaded on cuda:0: .*NO_BINARY_FOR_GPU"
+    with pytest.raises(RuntimeError, match=words):
+        cuda._load(SimpleNamespace(source=DOUBLE[0], kernel=DOUBLE[1]), 0)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there; tests/gpu launches on it")

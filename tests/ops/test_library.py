@@ -3,10 +3,13 @@ tests/gpu does the same with the kernels."""
 
 import gc
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 from torch.library import opcheck
+from torch.utils._python_dispatch import BaseTorchDispatchMode
 
 from sgtool.networks import build_discriminator, build_generator
 from sgtool.ops import ACTIVATIONS, bias_act, choice, library, plain, setup_filter, upfirdn2d
@@ -28,7 +31,7 @@ def direct(operators, monkeypatch):
     """Take the way past the dispatcher, which belongs to a GPU, with launches that are plain PyTorch on a CPU."""
     launches = []
 
-    monkeypatch.setattr(library, "_is_eager", lambda x: True)
+    monkeypatch.setattr(library, "_are_eager", lambda tensors: True)
     monkeypatch.setattr(library, "_launch", run_in_plain_pytorch(launches))
     monkeypatch.setattr(library.kernels, "upfirdn2d_launch", plan_for_two_axes(launches))
     monkeypatch.setattr(library.cuda, "run", lambda launch, device: plain.upfirdn2d(**launch))
@@ -212,6 +215,60 @@ def test_a_third_derivative_is_refused_in_words(way, request):
         value = torch.autograd.grad(value, x, create_graph=True)[0].sum()
     with pytest.raises(RuntimeError, match="differentiated twice"):
         torch.autograd.grad(value, x)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own use, of forward mode; until it needs none
+@pytest.mark.parametrize("way", ["operators", "direct"])
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_forward_mode_derivative_is_refused_and_not_zero(trained, way, request):
+    request.getfixturevalue(way)
+    for op in (bias_act, lambda x, **more: upfirdn2d(x, FILTERS["[4, 4]"], padding=2, **more)):
+        with forward_ad.dual_level():
+            x = forward_ad.make_dual(pictures().requires_grad_(trained), torch.ones(2, 3, 5, 4, dtype=torch.float64))
+            with pytest.raises(NotImplementedError, match='impl="reference" has'):
+                op(x)
+            assert forward_ad.unpack_dual(op(x, impl="reference")).tangent is not None
+            op(x.detach())
+        with pytest.raises(NotImplementedError, match='impl="reference" has'):
+            torch.func.jvp(op, (pictures(),), (pictures(),))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # old, but still used; until it is gone
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # shapes are checked in Python, and become constants
+def test_what_pytorch_records_or_rewrites_does_not_pass_it_by(operators):
+    seen = []
+
+    def look(x):
+        seen.append(library._is_watched())
+        return x + 1
+
+    x = torch.ones(2, 3, 4, 4)
+    look(x)
+    torch.jit.trace(look, x, check_trace=False)
+    torch.vmap(look)(x)
+    with BaseTorchDispatchMode():
+        look(x)
+    assert seen == [False, True, True, True]
+    traced = torch.jit.trace(lambda x: upfirdn2d(bias_act(x, act="lrelu"), FILTERS["[4, 4]"], padding=2), x)
+    assert "sgtool::bias_act" in str(traced.graph)
+    assert "sgtool::upfirdn2d" in str(traced.graph)
+
+
+def test_the_direct_way_is_for_plain_tensors_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(library, "PLAIN_TYPES", (SimpleNamespace,))
+    plainly = SimpleNamespace(is_cuda=True, is_neg=lambda: False)
+    negated = SimpleNamespace(is_cuda=True, is_neg=lambda: True)  # memory holds the numbers with the other sign
+    assert library._are_eager([plainly, plainly])
+    assert not library._are_eager([plainly, negated])
+    assert not library._are_eager([SimpleNamespace(is_cuda=False, is_neg=lambda: False)])
+    assert not library._are_eager([plainly, torch.ones(1)])  # of another type: a stand-in, a subclass
+
+
+def test_a_view_that_is_still_to_be_negated_is_negated(operators):
+    x = pictures()
+    assert torch.equal(bias_act(torch._neg_view(x)), -x)
+    f = FILTERS["[4, 4]"]
+    torch.testing.assert_close(upfirdn2d(torch._neg_view(x), f, padding=2), upfirdn2d(-x, f, padding=2))
 
 
 @pytest.mark.parametrize("way", ["operators", "direct"])

@@ -107,6 +107,32 @@ def test_a_state_in_half_precision_goes_on_exactly_too(config, advance, differen
     assert differences(advance(state, 4).state_dict(), expected, ignored=["betas.0", "betas.1", "betas"]) == []
 
 
+def order(tensor):
+    """Strides along the axes that have any length."""
+    return [stride for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1]
+
+
+def test_weights_gradients_and_what_adam_keeps_lie_in_the_same_order(config, advance, tmp_path):
+    """Adam walks through memory. A checkpoint may hold them in another order: it is taken over."""
+    state = advance(TrainState.fresh(config, "cpu"), 2)
+    weight = state.D.b16.conv0.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    for optimizer in (state.opt_G, state.opt_D):
+        for parameter, kept in optimizer.state.items():
+            assert order(kept["exp_avg"]) == order(kept["exp_avg_sq"]) == order(parameter)
+            assert parameter.grad is None or order(parameter.grad) == order(parameter)
+    state.save(tmp_path / "c.pkl", {})
+    contents = read_container(tmp_path / "c.pkl", "checkpoint")["state"]
+    for optimizer in contents["optimizers"].values():
+        for kept in optimizer["state"].values():
+            kept["exp_avg"] = kept["exp_avg"].contiguous()
+    again = TrainState.fresh(config, "cpu")
+    again.load_state_dict(contents)
+    kept, expected = again.opt_D.state[again.D.b16.conv0.weight]["exp_avg"], state.opt_D.state[weight]["exp_avg"]
+    assert kept.stride() == weight.stride()
+    assert torch.equal(kept, expected)
+
+
 def test_the_comparison_rests_on_signs_near_the_target(undecided, advance):
     state, rts = undecided(), []
     for _ in range(5):
