@@ -36,7 +36,8 @@ def describe_precision(network, precision, device):
     warnings = []
     if device.type == "cpu" and not has_hardware(half):
         warnings.append(f"this CPU has no instructions for {NAMES[half]}: --precision fp32 is faster here.")
-    return f"{NAMES[half]} from {sizes[0]} to {sizes[-1]} pixels, else float32", warnings
+    where = f"at {sizes[0]}" if sizes[0] == sizes[-1] else f"from {sizes[0]} to {sizes[-1]}"
+    return f"{NAMES[half]} {where} pixels, else float32", warnings
 
 
 def has_hardware(dtype):

@@ -29,7 +29,7 @@ def test_the_type_is_told(asked, device, words):
 
 def test_d_is_described_like_g():
     D = build_discriminator(c_dim=0, img_resolution=16, img_channels=3, channel_base=64, num_fp16_res=1)
-    assert describe_precision(D, "auto", CUDA) == ("float16 from 16 to 16 pixels, else float32", [])
+    assert describe_precision(D, "auto", CUDA) == ("float16 at 16 pixels, else float32", [])
 
 
 def test_a_type_that_a_network_cannot_take_is_told():
