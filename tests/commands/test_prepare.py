@@ -163,11 +163,18 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path, dest):
         "demo:digits",
         str(tmp_path / dest),
         "--resolution",
-        "512",
+        "1024",
         "--workers",
         "2",
     ]
-    process = subprocess.Popen(arguments, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell starts what is in the background without it
+    )
     deadline = time.monotonic() + 30
     while not any(name.endswith(".part") for name in os.listdir(tmp_path)):
         assert process.poll() is None, process.communicate()
