@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -399,6 +400,7 @@ def test_a_kernel_that_does_not_load_is_named(sources, monkeypatch):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there; tests/gpu launches on it")
 @pytest.mark.skipif(sys.platform != "linux", reason="the stand-in for the driver is built for Linux")
+@pytest.mark.skipif(not shutil.which("g++"), reason="no g++ to build the stand-in for the driver")
 def test_a_launch_reaches_the_driver_as_it_was_written(sources, tmp_path):
     cubins.load_or_compile("scale.cu", "scale<float>", "sm_90")  # cuda-core asks the driver for more than the stand-in knows
     library = tmp_path / "libcuda.so.1"
