@@ -1,8 +1,9 @@
-"""Fixtures for every test: where the reference data and the real pictures lie."""
+"""Fixtures for every test: where the reference data and the real pictures lie; one thread."""
 
 from pathlib import Path
 
 import pytest
+import torch
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -29,3 +30,12 @@ def golden():
 def shared_data():
     """Real pictures."""
     return _folder(SHARED / "data")
+
+
+@pytest.fixture
+def one_thread():
+    """PyTorch with one thread: what is small gains nothing from more, and loses much where other processes compute too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from sgtool.ops import library
 from sgtool.ops.choice import choose
+from sgtool.ops.kernels.bias_act import PIECEWISE_LINEAR
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,6 @@ ACTIVATIONS = {
     "softplus": Activation(lambda x, alpha: F.softplus(x)),
     "swish": Activation(lambda x, alpha: x * torch.sigmoid(x), gain=math.sqrt(2)),
 }
-
-PIECEWISE_LINEAR = ("linear", "relu", "lrelu")
 
 
 def bias_act(x, b=None, dim=1, act="linear", alpha=None, gain=None, clamp=None, impl="auto", overwrite=False):
@@ -75,8 +74,12 @@ def bias_act(x, b=None, dim=1, act="linear", alpha=None, gain=None, clamp=None, 
     compiled = torch.compiler.is_compiling()  # a compiler makes the definition fast by itself
     if path == "reference" or compiled or act not in PIECEWISE_LINEAR or alpha < 0 or gain <= 0:
         return _reference(x, b, row.function, alpha, gain, clamp)
-    slope = {"linear": 1.0, "relu": 0.0, "lrelu": alpha}[act]
-    return _PiecewiseLinear.apply(x, b, slope, gain, clamp, overwrite)
+    return _PiecewiseLinear.apply(x, b, slope_of(act, alpha), gain, clamp, overwrite)
+
+
+def slope_of(act, alpha):
+    """Return the slope below zero of an activation in `PIECEWISE_LINEAR`; above, it is 1."""
+    return {"linear": 1.0, "relu": 0.0, "lrelu": alpha}[act]
 
 
 def _reference(x, b, function, alpha, gain, clamp):

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from sgtool.ops.bias_act import ACTIVATIONS, PIECEWISE_LINEAR, bias_act
+from sgtool.ops.bias_act import ACTIVATIONS, PIECEWISE_LINEAR, bias_act, slope_of
 from sgtool.ops.choice import choose
 from sgtool.ops.convolve import convolve, convolve_and_activate
 from sgtool.ops.upfirdn2d import add_padding, centring_padding, pad_or_crop, upfirdn2d
@@ -101,7 +101,7 @@ def conv2d_bias_act(x, w, b, f=None, up=1, down=1, padding=0, flip_weight=True, 
     if up > 1 or act not in PIECEWISE_LINEAR or gain != 1 or not _is_plain_cpu(impl, x, w, b):
         y = conv2d_resample(x, w, f, up, down, padding, flip_weight=flip_weight, impl=impl)
         return bias_act(y, b, act=act, gain=gain, clamp=clamp, impl=impl, overwrite=True)
-    slope = {"linear": 1.0, "relu": 0.0, "lrelu": ACTIVATIONS[act].alpha}[act]
+    slope = slope_of(act, ACTIVATIONS[act].alpha)
     around = add_padding(padding, centring_padding(f, down=down) if down > 1 else (0, 0, 0, 0))
     x, w, stride, around = _up_to_convolution(x, w, f, down, around, flip_weight, False, impl)
     return convolve_and_activate(x, w, None if b is None else b.to(x.dtype), stride, around, slope, clamp)

@@ -40,7 +40,14 @@ def convolve(x, w, b=None, stride=1, padding=(0, 0), transposed=False, groups=1)
 def convolve_and_activate(x, w, b, stride, padding, slope, clamp):
     """Convolve, add a bias, apply a leaky ReLU of slope `slope`, and clamp, in one pass over the result where oneDNN can.
 
-    On a CPU only. Arguments as in `convolve`; clamp: limit of the magnitude, or None.
+    On a CPU only; not transposed, one group.
+
+    Args:
+        x, w, b, stride, padding: as in `convolve`.
+        slope: below zero, >= 0; 1 = no activation.
+        clamp: limit of the magnitude, None = none.
+    Returns:
+        `[N, out_channels, H_out, W_out]`. Can be differentiated twice.
     """
     w = w.view_as(w) if w.is_leaf and w.requires_grad else w
     return _ActivatedConvolution.apply(x, w, b, slope, clamp, (stride, padding, False, (0, 0), 1))

@@ -10,13 +10,13 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from sgtool.ops import cuda, kernels, plain
+from sgtool.ops.kernels.bias_act import PIECEWISE_LINEAR
 from sgtool.ops.shapes import adjoint_padding, resampled_shape
 
 LIBRARY = torch.library.Library("sgtool", "DEF")
 # The rules below repeat the strides that they see, so a compiler must hand over the tensors as they were when it asked.
 TAGS = (torch.Tag.pt2_compliant_tag, getattr(torch.Tag, "needs_exact_strides", torch.Tag.needs_fixed_stride_order))
 PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
-PIECEWISE_LINEAR = ("linear", "relu", "lrelu")  # without curvature
 
 
 def _define(name, schema, on_cuda, on_cpu, fake, keep, backward):

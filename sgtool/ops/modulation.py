@@ -71,6 +71,8 @@ def scale_maps(x, factors, noise=None):
         x: `[N, C, H, W]`.
         factors: `[N, C]`, the type of `x`.
         noise: anything that broadcasts to `x`, or None.
+    Returns:
+        `[N, C, H, W]`, x * factors + noise. Can be differentiated any number of times.
     """
     if torch.compiler.is_compiling():
         y = x * factors[:, :, None, None]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from sgtool.ops import kernels
 from sgtool.ops.kernels import variants
@@ -123,9 +122,5 @@ def emulator(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Tensors are tiny."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def single(one_thread):
+    """Every test here computes with one thread."""
