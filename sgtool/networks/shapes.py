@@ -46,6 +46,18 @@ class PictureShape:
         """One `Level` for each block, smallest first."""
         return [Level(4 << k, self.base_height << k, self.base_width << k) for k in range(self.doublings + 1)]
 
+    def channels(self, channel_base, channel_max, channels=None):
+        """Feature maps of each block, smallest first: min(channel_base / resolution, channel_max), or `channels` itself.
+
+        Raises:
+            ValueError: a block would have none, or `channels` is not one positive int for each block.
+        """
+        if channels is None:
+            return [level.channels(channel_base, channel_max) for level in self.levels]
+        if len(channels) != self.doublings + 1 or any(type(n) is not int or n < 1 for n in channels):
+            raise ValueError(f"channels must be {self.doublings + 1} positive ints, not {channels!r}")
+        return list(channels)
+
     def half_precision_from(self, num_fp16_res):
         """Nominal resolution from which on the top `num_fp16_res` blocks lie; the first block is never among them."""
         return max((8 << self.doublings) >> num_fp16_res, 8)

@@ -193,20 +193,30 @@ class SynthesisNetwork(nn.Module):
         img_channels: channels of the picture.
         channel_base, channel_max: a block of resolution R has min(channel_base / R, channel_max) feature maps.
         num_fp16_res: how many of the highest resolutions may compute in half precision.
+        channels: feature maps of each block, smallest first, for networks that follow another rule; None = the one above.
         block_kwargs: of `SynthesisBlock`.
     """
 
-    def __init__(self, w_dim, img_resolution, img_channels, channel_base=32768, channel_max=512, num_fp16_res=0, **block_kwargs):
+    def __init__(
+        self,
+        w_dim,
+        img_resolution,
+        img_channels,
+        channel_base=32768,
+        channel_max=512,
+        num_fp16_res=0,
+        channels=None,
+        **block_kwargs,
+    ):
         super().__init__()
         self.w_dim, self.img_resolution, self.img_channels = w_dim, img_resolution, img_channels
         shape = PictureShape.of(img_resolution)
         half_from = shape.half_precision_from(num_fp16_res)
-        self.block_names, channels, self.num_ws = [], 0, 0
-        for level in shape.levels:
-            before, channels = channels, level.channels(channel_base, channel_max)
+        self.block_names, before, self.num_ws = [], 0, 0
+        for level, width in zip(shape.levels, shape.channels(channel_base, channel_max, channels), strict=True):
             block = SynthesisBlock(
                 before,
-                channels,
+                width,
                 w_dim,
                 level,
                 img_channels,
@@ -214,6 +224,7 @@ class SynthesisNetwork(nn.Module):
                 use_fp16=level.resolution >= half_from and num_fp16_res > 0,
                 **block_kwargs,
             )
+            before = width
             self.num_ws += block.num_conv
             self.block_names.append(f"b{level.resolution}")
             setattr(self, self.block_names[-1], block)
@@ -375,6 +386,7 @@ class Discriminator(nn.Module):
             counted from the picture, are not trained (Freeze-D, Mo et al. 2020).
         mapping_kwargs: of the label's `MappingNetwork`.
         epilogue_kwargs: `mbstd_group_size`, `mbstd_num_channels`, `activation` of `DiscriminatorEpilogue`.
+        channels: feature maps of each block, smallest first, for networks that follow another rule; None = the one above.
     """
 
     def __init__(
@@ -391,6 +403,7 @@ class Discriminator(nn.Module):
         block_kwargs=None,
         mapping_kwargs=None,
         epilogue_kwargs=None,
+        channels=None,
     ):
         super().__init__()
         self.c_dim, self.img_resolution, self.img_channels = c_dim, img_resolution, img_channels
@@ -399,7 +412,7 @@ class Discriminator(nn.Module):
         shared = {"img_channels": img_channels, "architecture": architecture, "conv_clamp": conv_clamp}
         block_kwargs = dict(block_kwargs or {})
         freeze_layers = block_kwargs.pop("freeze_layers", 0)
-        widths = [level.channels(channel_base, channel_max) for level in shape.levels]
+        widths = shape.channels(channel_base, channel_max, channels)
         self.block_names, before = [], 0
         for k in range(shape.doublings, 0, -1):
             resolution = shape.levels[k].resolution

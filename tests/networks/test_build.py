@@ -49,8 +49,18 @@ def test_callers_keywords_stay_as_they_are():
         (build_generator, G_SIZES | {"architecture": "dense"}, "architecture must be one of skip, resnet, orig, not 'dense'"),
         (build_discriminator, D_SIZES | {"architecture": None}, "architecture must be one of skip, resnet, orig, not None"),
         (build_generator, G_SIZES | {"img_resolution": 16.5}, "img_resolution must be"),
+        (build_generator, G_SIZES | {"channels": [8]}, r"channels must be \d positive ints, not \[8\]"),
     ],
 )
 def test_an_impossible_network_is_refused(build, kwargs, message):
     with pytest.raises(ValueError, match=message):
         build(**kwargs)
+
+
+def test_listed_channels_are_those_of_the_blocks_smallest_first():
+    G = build_generator(**G_SIZES | {"img_resolution": 16, "channels": [5, 7, 3]})
+    D = build_discriminator(**D_SIZES | {"img_resolution": 16, "channels": [5, 7, 3]})
+    assert [getattr(G.synthesis, name).conv1.weight.shape[0] for name in ("b4", "b8", "b16")] == [5, 7, 3]
+    assert [getattr(D, name).conv0.weight.shape[0] for name in ("b4", "b8", "b16") if name != "b4"] == [7, 3]
+    assert D.b4.conv.weight.shape[0] == 5
+    assert build_generator(**G_SIZES | {"channel_base": 64, "channel_max": 16}).synthesis.b4.const.shape[0] == 16

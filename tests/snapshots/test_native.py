@@ -141,6 +141,16 @@ def test_a_url_says_that_downloads_come_later():
         load("https://example.com/ffhq.pkl")
 
 
+def test_a_file_without_an_averaged_generator_gives_its_g_and_says_so(file):
+    contents = torch.load(file, weights_only=True)
+    del contents["G_ema"]
+    torch.save(contents, file)
+    snapshot = load(file)
+    assert torch.equal(snapshot.G_ema.state_dict()["synthesis.b4.const"], contents["G"]["state"]["synthesis.b4.const"])
+    assert snapshot.G is None
+    assert "no averaged generator" in snapshot.notes[0]
+
+
 def test_an_unknown_path_is_named(tmp_path):
     with pytest.raises(UserError, match="nowhere.pkl does not exist"):
         load(tmp_path / "nowhere.pkl")
@@ -167,7 +177,7 @@ def _drop(*keys):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_drop("G_ema"), "holds no generator"),
+        (lambda contents: [contents.pop(name) for name in ("G_ema", "G")], "holds no generator"),
         (_drop("G_ema", "state", "synthesis.b8.conv0.weight"), "lacks synthesis.b8.conv0.weight"),
         (_replace("G_ema", "state", "surprise", value=torch.zeros(1)), "has an unknown surprise"),
         (_replace("D", "state", "b4.fc.bias", value=torch.zeros(5)), r"D does not fit .* b4.fc.bias is \[5\] float32, not \[8\]"),
