@@ -7,7 +7,7 @@ import click
 from sgtool import __version__
 from sgtool.errors import UserError
 
-COMMANDS = ("prepare", "train", "generate", "doctor")
+COMMANDS = ("prepare", "train", "generate", "inspect", "convert", "doctor")
 
 
 def _dashes(name):
@@ -47,6 +47,9 @@ def main():
     sgtool prepare pictures/ data.zip --resolution 256 --transform square-crop
     sgtool train --data data.zip --outdir runs
     sgtool generate --network runs/00000-data-auto1/network-snapshot-001000.pkl --seeds 0-15 --outdir out
+
+    \b
+    sgtool inspect says what a model file holds, whoever wrote it; sgtool convert writes it as another kind of file.
 
     Before that, sgtool doctor says whether this machine is ready.
     """

@@ -1,4 +1,4 @@
-"""Files on disk: writing them whole or not at all, and telling them apart."""
+"""Files on disk: writing them whole or not at all, telling them apart, and where those lie that can be made again."""
 
 import contextlib
 import hashlib
@@ -92,3 +92,16 @@ def make_folder(path, option):
         reason = error.strerror or error
         raise UserError(f"{option} {path}: the folder cannot be created ({reason}). Choose another one.") from error
     return path
+
+
+def cache_folder(kind):
+    """Return the folder for files that can be made or fetched again.
+
+    Args:
+        kind: a word, "kernels" or "models".
+    Returns:
+        $SGTOOL_CACHE/kind; without SGTOOL_CACHE, sgtool/kind in $XDG_CACHE_HOME or ~/.cache. It need not exist yet.
+    """
+    if os.environ.get("SGTOOL_CACHE"):
+        return Path(os.environ["SGTOOL_CACHE"]) / kind
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "sgtool" / kind

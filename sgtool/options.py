@@ -79,7 +79,17 @@ def boolean_option(*names, default=False, **kwargs):
 def network_option(command):
     """`--network`: the model to use."""
     return click.option(
-        "--network", required=True, metavar="PATH", help="Snapshot (.pkl) to use, or a run folder: its newest snapshot."
+        "--network",
+        required=True,
+        metavar="MODEL",
+        help="Model to use: a file, a run folder (its newest snapshot), a URL, or a known name like ffhq256.",
+    )(command)
+
+
+def offline_option(command):
+    """`--offline`: what is not on this machine is not fetched."""
+    return click.option(
+        "--offline", is_flag=True, help="Download nothing: models come from files or the cache.  [also: SGTOOL_OFFLINE=1]"
     )(command)
 
 

@@ -5,11 +5,12 @@ import hashlib
 import os
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
 from sgtool.errors import UserError
-from sgtool.files import atomic_write, make_folder, sha256_of, sync_folder, write_text
+from sgtool.files import atomic_write, cache_folder, make_folder, sha256_of, sync_folder, write_text
 
 
 def names_in(folder):
@@ -108,3 +109,15 @@ def test_a_file_in_the_way_of_a_folder_is_told(tmp_path):
 def test_syncing_a_missing_folder_does_nothing(tmp_path):
     sync_folder(tmp_path / "none")
     assert names_in(tmp_path) == []
+
+
+def test_the_cache_lies_where_the_environment_says(monkeypatch):
+    monkeypatch.setenv("SGTOOL_CACHE", "/a")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/b")
+    assert cache_folder("models") == Path("/a/models")
+    monkeypatch.setenv("SGTOOL_CACHE", "")
+    assert cache_folder("models") == Path("/b/sgtool/models")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("USERPROFILE", "/home/someone")
+    assert cache_folder("kernels") == Path("/home/someone/.cache/sgtool/kernels")

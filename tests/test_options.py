@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sgtool.errors import UserError
-from sgtool.options import CLASSES, RESOLUTION, SEEDS, boolean_option, numbers_text, torch_device
+from sgtool.options import CLASSES, RESOLUTION, SEEDS, boolean_option, network_option, numbers_text, offline_option, torch_device
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -119,6 +119,17 @@ def test_boolean_options_are_flags_and_take_values(arguments, value):
         return mirror
 
     assert command(arguments, standalone_mode=False) is value
+
+
+@pytest.mark.parametrize(("arguments", "values"), [([], ("a", False)), (["--offline"], ("a", True))])
+def test_a_model_may_be_asked_for_offline(arguments, values):
+    @click.command()
+    @network_option
+    @offline_option
+    def command(network, offline):
+        return network, offline
+
+    assert command(["--network", "a", *arguments], standalone_mode=False) == values
 
 
 def test_device_cpu_and_auto_are_always_there():

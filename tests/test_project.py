@@ -52,7 +52,8 @@ def test_what_the_package_imports_is_what_it_requires(setup):
 
 def test_what_the_tests_import_is_required_by_the_package_or_its_test_extra(setup):
     required = names(setup["options"]["install_requires"]) + names(setup["options.extras_require"]["test"])
-    assert set(imported("tests")) <= {IMPORT_NAMES.get(name, name) for name in required}
+    own = {path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")}
+    assert set(imported("tests")) - own <= {IMPORT_NAMES.get(name, name) for name in required}
 
 
 def test_every_dependency_states_its_reason():

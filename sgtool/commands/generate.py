@@ -2,7 +2,7 @@
 
 import click
 
-from sgtool.options import CLASSES, SEEDS, device_option, network_option, precision_option
+from sgtool.options import CLASSES, SEEDS, device_option, network_option, offline_option, precision_option
 
 
 @click.command(short_help="Make pictures of seeds with a trained network.")
@@ -27,9 +27,11 @@ from sgtool.options import CLASSES, SEEDS, device_option, network_option, precis
               help="Pictures computed at once.  [default: 2 million pixels, at most 32]")  # fmt: skip
 @device_option
 @precision_option()
+@offline_option
 def generate(
-    network, seeds, outdir, trunc, trunc_cutoff, classes, noise_mode, grid, columns, enlarge, gap, batch, device, precision
-):
+    network, seeds, outdir, trunc, trunc_cutoff, classes, noise_mode, grid, columns, enlarge, gap, batch, device, precision,
+    offline,
+):  # fmt: skip
     """Make pictures of seeds with a trained network.
 
     Writes seed0000.png ... and grid.png. A seed shows the same picture whatever the batch or the device; each file
@@ -37,7 +39,7 @@ def generate(
 
     \b
     sgtool generate --network runs/00000-data-auto1 --seeds 0-15 --outdir out
-    sgtool generate --network model.pkl --seeds 85,265,297 --trunc 0.7 --outdir out
+    sgtool generate --network metfaces --seeds 85,265,297 --trunc 0.7 --outdir out
     sgtool generate --network digits.pkl --seeds 0-9 --class 0-9 --outdir out
     """
     from sgtool.latents import generate_files
@@ -58,6 +60,7 @@ def generate(
         columns=columns,
         enlarge=enlarge,
         gap=gap,
+        offline=offline,
         progress=True,
         warn=lambda text: click.echo(f"Warning: {text}", err=True),
         say=lambda text: click.echo(text, err=True),

@@ -2,7 +2,7 @@
 
 import click
 
-from sgtool.options import boolean_option, device_option, precision_option
+from sgtool.options import boolean_option, device_option, offline_option, precision_option
 
 PRESETS = ("auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar", "tiny")
 PIPES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
@@ -27,7 +27,7 @@ class Metrics(click.ParamType):
     "--resume",
     metavar="PATH",
     help="Run folder or checkpoint to go on with exactly; auto = the newest run in "
-    "--outdir with this data and configuration, or a new one; a snapshot .pkl = transfer learning.",
+    "--outdir with this data and configuration, or a new one; a snapshot (file, URL or known name) = transfer learning.",
 )
 @boolean_option("--cond", default=None, help="Train with the dataset's labels. [default: false]")
 @click.option("--subset", type=int, metavar="N", help="Train with N random pictures only. [default: all]")
@@ -68,6 +68,12 @@ class Metrics(click.ParamType):
 @click.option(
     "--freezed", type=int, metavar="N", help="Layers of D, counted from the picture, that are not trained. [default: 0]"
 )
+@click.option(
+    "--grow",
+    is_flag=True,
+    default=None,
+    help="--resume of a snapshot of another size, channels or architecture: copy the layers that fit; the rest begins anew.",
+)
 # Reports
 @click.option("--tick", type=float, metavar="KIMG", help="How often the status is told. [default: 4]")
 @click.option("--snap", type=int, metavar="TICKS", help="How often snapshots are written. [default: 50; tiny: 10]")
@@ -76,6 +82,7 @@ class Metrics(click.ParamType):
 @click.option("--gpus", type=int, metavar="N", help="Number of processes; this version has one. [default: 1]")
 @device_option
 @precision_option(default=None)
+@offline_option
 @click.option("--workers", type=int, metavar="N", help="Threads that read pictures. [default: 3]")
 @boolean_option("--fp32", default=None, help="No half precision, no clamp of activations. [default: false]")
 @boolean_option("--nhwc", default=None, help="Accepted for NVIDIA's sake: the layout is always channels-last.")
@@ -89,6 +96,7 @@ def train(nhwc, **options):
     sgtool train --outdir runs --data punks.zip --cfg tiny --kimg 200
     sgtool train --resume runs/00000-punks-tiny1-kimg200
     sgtool train --outdir runs --data cats.zip --resume network-snapshot-001000.pkl --freezed 10
+    sgtool train --outdir runs --data cats512.zip --resume network-snapshot-001000.pkl --grow
     """
     from sgtool.training.run import train as run
 

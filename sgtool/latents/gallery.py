@@ -25,7 +25,7 @@ SHEET_BYTES = 1 << 29  # pixels of the largest sheet; it is held in memory
 
 def generate_files(
     network, outdir, seeds, classes=None, *,
-    device="cpu", precision="auto", batch=None, grid=True, columns=None, enlarge=1, gap=0, progress=False,
+    device="cpu", precision="auto", batch=None, grid=True, columns=None, enlarge=1, gap=0, offline=False, progress=False,
     warn=warnings.warn, say=lambda text: None, **look,
 ):  # fmt: skip
     """Write the pictures of seeds as `seed0085.png`, and all of them on one sheet as `grid.png`.
@@ -35,7 +35,7 @@ def generate_files(
     one too; any other file is left alone and stops the call before anything is computed.
 
     Args:
-        network: snapshot file, or run folder.
+        network: model file, run folder, URL or known name, see `snapshots.find`.
         outdir: folder to write to; made if need be.
         seeds: list of whole numbers.
         classes: list of class numbers; needed for a network with labels, ignored with a warning for one without.
@@ -46,18 +46,21 @@ def generate_files(
         columns: pictures in a row of the sheet; None = a row per class, or about square.
         enlarge: each pixel is a block of so many pixels a side on the sheet; the single files stay as they are.
         gap: pixels between pictures on the sheet.
-        progress: show a bar with rate and time left on stderr.
+        offline: download nothing.
+        progress: show bars with rate and time left on stderr.
         warn: called with the text of each warning.
-        say: called with a line on how it is computed.
+        say: called with lines on a download, on what a foreign file left open, and on how it is computed.
         look: truncation_psi, truncation_cutoff and noise_mode, as for `generate`.
     Returns:
         (number of pictures, path of the sheet or None).
     Raises:
         UserError: whatever the user can mend.
     """
-    path = snapshots.find(network)
+    path = snapshots.find(network, offline=offline, progress=progress, say=say)
     outdir = make_folder(outdir, "--outdir")
-    snapshot = snapshots.load(path)
+    snapshot = snapshots.load(path, networks=())
+    for note in snapshot.notes:
+        say(note)
     device = torch.device(device)
     if device.type == "cpu":
         keep_freed_memory()

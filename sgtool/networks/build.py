@@ -1,8 +1,10 @@
 """Networks from keyword arguments, in either spelling that NVIDIA's repositories use."""
 
 import copy
+import math
 
 from sgtool.networks.stylegan2 import Discriminator, Generator
+from sgtool.ops import ACTIVATIONS
 
 PERFORMANCE_HINTS = ("fp16_channels_last", "channels_last", "fused_modconv_default")  # they change no result; ours decide alone
 GENERATOR_KEYWORDS = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "mapping_kwargs", "synthesis_kwargs")
@@ -49,15 +51,28 @@ def build_discriminator(**kwargs):
 def _build(network, kwargs):
     kwargs = _plain(kwargs)
     for part in (kwargs, *(value for value in kwargs.values() if isinstance(value, dict))):
-        architecture = part.get("architecture", "skip")
-        if architecture not in ARCHITECTURES:
-            raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, not {architecture!r}")
+        _check_values(part)
     try:
         built = network(**kwargs)
     except TypeError as error:
         raise ValueError(f"{network.__name__}: {error}") from error
     built.init_kwargs = kwargs
     return built
+
+
+def _check_values(part):
+    """Raise ValueError for values that would build a network and fail only when it runs."""
+    for key, allowed in {"architecture": ARCHITECTURES, "activation": tuple(ACTIVATIONS)}.items():
+        if key in part and part[key] not in allowed:
+            raise ValueError(f"{key} must be one of {', '.join(allowed)}, not {part[key]!r}")
+    for key in ("conv_clamp", "w_avg_beta", "lr_multiplier"):
+        value = part.get(key)
+        if value is not None and (type(value) not in (int, float) or not 0 <= value < math.inf):
+            raise ValueError(f"{key} must be a number from 0 on, not {value!r}")
+    for key in ("mbstd_group_size", "mbstd_num_channels", "num_fp16_res", "freeze_layers"):
+        value = part.get(key)
+        if value is not None and (type(value) is not int or value < 0):
+            raise ValueError(f"{key} must be a whole number from 0 on, not {value!r}")
 
 
 def _plain(value):

@@ -56,12 +56,21 @@ def prefer_layout(x, dtype):
     return x.to(dtype=dtype, memory_format=torch.channels_last)
 
 
+def draw(*size, divisor=1.0):
+    """Draw normal numbers / divisor, `[*size]`; in a network without memory (device "meta") there is a shape only.
+
+    There, drawing and dividing would do nothing but import the large parts of torch that describe these operations.
+    """
+    numbers = torch.empty(size)
+    return numbers if numbers.is_meta else numbers.normal_().div_(divisor)
+
+
 def _kernels(out_channels, in_channels, size, up):
     """Draw weights `[out_channels, in_channels, size, size]`, in the order in memory that saves the convolution a copy of them.
 
     That is channels-last, as for pictures, but not where a transposed convolution upsamples.
     """
-    weights = torch.randn(out_channels, in_channels, size, size)
+    weights = draw(out_channels, in_channels, size, size)
     return nn.Parameter(weights if up > 1 else weights.contiguous(memory_format=torch.channels_last))
 
 
@@ -93,7 +102,7 @@ class FullyConnectedLayer(nn.Module):
 
     def __init__(self, in_features, out_features, activation="linear", lr_multiplier=1.0, bias_init=0.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.weight = nn.Parameter(draw(out_features, in_features, divisor=lr_multiplier))
         self.bias = nn.Parameter(torch.full([out_features], float(bias_init)))
         self.activation = activation
         self.weight_gain = lr_multiplier / math.sqrt(in_features)
@@ -176,7 +185,7 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("resample_filter", setup_filter(resample_filter))
         self.noise_shape = [height, width]
         if use_noise:
-            self.register_buffer("noise_const", torch.randn(height, width))
+            self.register_buffer("noise_const", draw(height, width))
             self.noise_strength = nn.Parameter(torch.zeros([]))
 
     def forward(self, x, w, noise_mode="random", gain=1.0):
@@ -212,7 +221,7 @@ class ToRGBLayer(nn.Module):
         self.conv_clamp, self.padding = conv_clamp, kernel_size // 2
         self.weight_gain = 1 / math.sqrt(in_channels * kernel_size**2)
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.weight = nn.Parameter(draw(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def forward(self, x, w):

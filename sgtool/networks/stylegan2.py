@@ -12,6 +12,7 @@ from sgtool.networks.layers import (
     MinibatchStdLayer,
     SynthesisLayer,
     ToRGBLayer,
+    draw,
     freeze,
     full_type,
     match_label,
@@ -152,7 +153,7 @@ class SynthesisBlock(Block):
         self.register_buffer("resample_filter", setup_filter(resample_filter))
         size = {"w_dim": w_dim, "height": level.height, "width": level.width, "conv_clamp": conv_clamp, **layer_kwargs}
         if self.is_first:
-            self.const = nn.Parameter(torch.randn(out_channels, level.height, level.width))
+            self.const = nn.Parameter(draw(out_channels, level.height, level.width))
         else:
             self.conv0 = SynthesisLayer(in_channels, out_channels, up=2, resample_filter=resample_filter, **size)
         self.conv1 = SynthesisLayer(out_channels, out_channels, **size)

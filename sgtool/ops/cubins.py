@@ -5,8 +5,8 @@ import hashlib
 import os
 import stat
 import sys
-from pathlib import Path
 
+from sgtool import files
 from sgtool.errors import UserError
 from sgtool.files import atomic_write
 from sgtool.ops import nvrtc
@@ -42,10 +42,8 @@ def load_or_compile(source, kernel, arch):
 
 
 def cache_folder():
-    """Return $SGTOOL_CACHE/kernels; without SGTOOL_CACHE, sgtool/kernels in $XDG_CACHE_HOME or ~/.cache."""
-    if os.environ.get("SGTOOL_CACHE"):
-        return Path(os.environ["SGTOOL_CACHE"]) / "kernels"
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "sgtool" / "kernels"
+    """Return the folder of compiled kernels, which need not exist yet."""
+    return files.cache_folder("kernels")
 
 
 def _key(source, kernel, arch):

@@ -1,32 +1,21 @@
 """The file under snapshots and checkpoints: tensors and plain values in a `torch.save` archive, and nothing that can run.
 
-Two safeguards stand on top of `torch.load(weights_only=True)`: the archive's checksums are compared first (torch does
-not), and a file that names anything but tensors is refused before it is read.
+Any torch reads them with `torch.load(weights_only=True)`; here they are read like all model files (`torchfile`), which
+compares the checksums first and knows no names but those of tensors.
 """
-
-import pickletools
-import zipfile
-from pathlib import Path
 
 import torch
 
 from sgtool.errors import UserError
 from sgtool.files import atomic_write
+from sgtool.snapshots import torchfile, vocabulary
+from sgtool.snapshots.inert import Unlisted, kind_of, shown
+from sgtool.snapshots.spans import Refused, Stored, file_span
 
 FORMAT, VERSION = "sgtool", 1
+UNOPENED = "It is not opened: it could run code."
 KINDS = {"snapshot": "a snapshot", "checkpoint": "a training checkpoint"}
 PLAIN = (bool, int, float, str, bytes, type(None))
-STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-ALLOWED = {
-    "collections OrderedDict",
-    "_codecs encode",  # bytes
-    "torch._utils _rebuild_tensor_v2",
-    "torch._utils _rebuild_tensor_v3",  # unsigned types
-    "torch._utils _rebuild_parameter",
-    "torch.storage UntypedStorage",
-    *(f"torch {name}Storage" for name in STORAGES),
-    *(f"torch uint{bits}" for bits in (16, 32, 64)),
-}
 
 
 def write_container(contents, path, kind):
@@ -63,26 +52,74 @@ def read_container(path, kind):
     Raises:
         UserError: no such file, a damaged one, another kind or format, or one of a newer version.
     """
-    path = Path(path)
-    _check_archive(path, kind)
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch's reader makes of bytes that are not what they should be
-        reason = _first_line(error)
-        raise UserError(f"{path} cannot be read ({reason}). If it was copied or downloaded, do that again.") from error
+    with file_span(path, KINDS[kind]) as span:
+        start = span.read(0, min(4, len(span)))
+        if start[:1] == b"\x80":
+            raise UserError(f"{path} is a pickle of another program. Give {KINDS[kind]} of sgtool.")
+        if start != b"PK\x03\x04":
+            raise UserError(f"{path} is not {KINDS[kind]} of sgtool. Give the network-snapshot-*.pkl or checkpoint.pkl of a run.")
+        try:
+            return _in_memory(checked(path, torchfile.read(span, vocabulary.PLAIN), kind), {})
+        except Unlisted as refused:
+            raise UserError(f"{path} holds more than tensors and plain values ({shown(refused.name)}). {UNOPENED}") from refused
+        except Refused as refused:
+            raise UserError(f"{path} {refused}") from refused
+
+
+def checked(path, contents, kind):
+    """Return what was read from a file of torch.save if sgtool wrote it: plain values and tensors, of the expected kind.
+
+    Raises:
+        UserError: it did not, or it is of another kind or version.
+    """
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         raise UserError(f"{path} was not written by sgtool. Give {KINDS[kind]} of sgtool.")
     version, found = contents.get("version"), contents.get("kind", "snapshot")
-    if not isinstance(version, int) or version < 1:
-        raise UserError(f"{path} is damaged: its format version is {version!r}. Copy or download it again.")
+    if type(version) is not int or version < 1:
+        raise UserError(f"{path} is damaged: its format version is no number from 1 on. Copy or download it again.")
     if version > VERSION:
-        raise UserError(f"{path} was written by a newer sgtool (format {version}; this one reads {VERSION}). Upgrade sgtool.")
+        raise UserError(f"{path} was written by a newer sgtool (format {shown(str(version))}, not {VERSION}). Upgrade sgtool.")
     if found != kind:
-        raise UserError(f"{path} is {KINDS.get(str(found), 'something else')}, not {KINDS[kind]}. Give {KINDS[kind]}.")
-    for name, tensor in tensors_of(contents):
-        if tensor.layout != torch.strided or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise UserError(f"{path} is damaged: {name} is larger than its data. Copy or download it again.")
+        what = KINDS.get(found, "something else") if isinstance(found, str) else "something else"
+        raise UserError(f"{path} is {what}, not {KINDS[kind]}. Give {KINDS[kind]}.")
+    foreign = next((kind_of(value) for value in _leaves(contents) if type(value) not in (*PLAIN, Stored)), None)
+    if foreign:
+        raise UserError(f"{path} holds more than tensors and plain values ({foreign}). {UNOPENED}")
     return contents
+
+
+def _leaves(value):
+    """Yield what is not a container in nested dicts, lists and tuples, each container once."""
+    waiting, seen = [value], set()
+    while waiting:
+        value = waiting.pop()
+        if type(value) not in (dict, list, tuple):
+            yield value
+        elif id(value) not in seen:
+            seen.add(id(value))
+            waiting.extend(value.values() if type(value) is dict else value)
+
+
+def _in_memory(value, known):
+    """Return nested containers with tensors for what is stored. What is one thing stays one.
+
+    Args:
+        value: as `checked` returns it; it is of limited depth, so that a recursion is safe.
+        known: {identity of what was met: what it became}.
+    """
+    if isinstance(value, Stored):
+        key = (value.span.start, value.dtype, value.shape, value.strides, value.offset)
+        if key not in known:
+            known[key] = value.tensor()
+        return known[key]
+    if type(value) not in (dict, list, tuple):
+        return value
+    if id(value) not in known:
+        if type(value) is dict:
+            known[id(value)] = {key: _in_memory(item, known) for key, item in value.items()}
+        else:
+            known[id(value)] = type(value)(_in_memory(item, known) for item in value)
+    return known[id(value)]
 
 
 def tensors_of(value, name=""):
@@ -132,62 +169,3 @@ class _ErrorRecorder:
 
     def flush(self):
         self.file.flush()
-
-
-def _check_archive(path, kind):
-    """Raise UserError unless `path` is an undamaged archive of tensors and plain values."""
-    if not path.exists():
-        raise UserError(f"{path} does not exist. Give {KINDS[kind]}, or a run folder that holds one.")
-    if not path.is_file():
-        raise UserError(f"{path} is not a file. Give {KINDS[kind]}.")
-    try:
-        with open(path, "rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if not start:
-        raise UserError(f"{path} is empty. Copy or download it again.")
-    if start[:1] == b"\x80":
-        raise UserError(f"{path} is a pickle of another program, which this version does not read. Give {KINDS[kind]} of sgtool.")
-    if start != b"PK\x03\x04":
-        raise UserError(f"{path} is not {KINDS[kind]} of sgtool. Give the network-snapshot-*.pkl or checkpoint.pkl of a run.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _check_members(path, archive, kind)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
-        raise UserError(f"{path} is damaged: cut short or not completely copied ({error}). Copy or download it again.") from error
-
-
-def _check_members(path, archive, kind):
-    """Compare the checksums of all members, and look through the pickle among them for anything but tensors."""
-    members = archive.infolist()
-    pickles = [member for member in members if member.filename.endswith("/data.pkl")]
-    if len(pickles) != 1:
-        raise UserError(f"{path} is a zip file but not {KINDS[kind]} of sgtool. Give the .pkl file of a run.")
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise UserError(f"{path} was packed again by another program. Give the file as sgtool wrote it.")
-    if sum(member.file_size for member in members) > path.stat().st_size:
-        raise UserError(f"{path} is damaged: its parts are larger than the file. Copy or download it again.")
-    damaged = archive.testzip()
-    if damaged:
-        raise UserError(f"{path} is damaged: the checksum of its part {damaged} is wrong. Copy or download it again.")
-    foreign = _foreign_names(archive.read(pickles[0]))
-    if foreign:
-        raise UserError(f"{path} holds more than tensors and plain values ({foreign}) and is not opened: it could run code.")
-
-
-def _foreign_names(data):
-    """Return the first global name of a pickle that is not part of a tensor, "" if there is none."""
-    try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name == "GLOBAL" and argument not in ALLOWED:
-                return argument.replace(" ", ".")
-            if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "NEWOBJ", "NEWOBJ_EX"):
-                return f"opcode {opcode.name}"
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def _first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -7,7 +7,9 @@ import torch
 from sgtool.errors import UserError
 from sgtool.networks import build_discriminator, build_generator
 from sgtool.ops import setup_filter
+from sgtool.snapshots.inert import shown
 
+UNUSED_FILTER = [1, 3, 3, 1]  # in layers that do not resample, whatever the others have
 BUILDERS = {"G_ema": build_generator, "G": build_generator, "D": build_discriminator}
 
 
@@ -52,12 +54,12 @@ def assemble(path, name, packed, exact=False):
     """
     if packed.unsupported:
         raise UserError(f"{path}: its {name} is {packed.unsupported}, which this version of sgtool does not run.")
-    network = _laid_out(path, name, packed)
-    _check_state(path, name, network.state_dict(), packed.state, exact)
+    network = laid_out(path, name, packed)
+    check_state(path, name, network.state_dict(), packed.state, exact)
     network = network.to_empty(device="cpu")
     with torch.no_grad():
         for key, place in network.state_dict(keep_vars=True).items():
-            place.copy_(_read(packed.state[key]) if key in packed.state else setup_filter(_resample_filter(packed.init)))
+            place.copy_(_read(packed.state[key]) if key in packed.state else _filter_of_shape(place.shape, packed.init))
     return network.eval().requires_grad_(False)
 
 
@@ -65,24 +67,24 @@ def _read(source):
     return source if isinstance(source, torch.Tensor) else source.tensor()
 
 
-def _laid_out(path, name, packed):
-    """Build the network without memory."""
+def laid_out(path, name, packed):
+    """Build a network without memory (device "meta"). Raises UserError if its description does not make one."""
     try:
         if _most_layers(packed.init) > len(packed.state):
             raise ValueError("more layers than tensors")
         with torch.device("meta"):
             return BUILDERS[name](**packed.init)
     except (TypeError, ValueError, ArithmeticError, RuntimeError, LookupError, AttributeError, UserError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = shown((str(error).splitlines() or [type(error).__name__])[0], most=200)
         raise UserError(f"{path}: {name} cannot be built from its description ({reason}). If it is newer, upgrade.") from error
 
 
-def _check_state(path, name, expected, state, exact):
+def check_state(path, name, expected, state, exact):
     """Raise UserError unless `state` has the tensors that the network expects."""
     missing = sorted(key for key in expected.keys() - state.keys() if exact or not key.endswith("resample_filter"))
     unknown = sorted(state.keys() - expected.keys(), key=str)
     if missing or unknown:
-        what = f"lacks {missing[0]}" if missing else f"has an unknown {unknown[0]}"
+        what = f"lacks {missing[0]}" if missing else f"has an unknown {shown(str(unknown[0]))}"
         raise UserError(f"{path}: {name} does not fit its description: it {what}. Copy or download the file again.")
     for key in expected.keys() & state.keys():
         wanted, found = expected[key], state[key]
@@ -92,10 +94,11 @@ def _check_state(path, name, expected, state, exact):
             raise UserError(f"{path}: {name} does not fit its description: {key} is {found}, not {wanted}.")
 
 
-def _resample_filter(init):
-    """Return the filter that nested constructor keywords ask for, or the default of all layers."""
+def _filter_of_shape(shape, init):
+    """Return the filter that constructor keywords ask for, or that of layers that do not resample, whichever has the shape."""
     parts = (init, init.get("synthesis_kwargs") or {}, init.get("block_kwargs") or {})
-    return next((part["resample_filter"] for part in parts if "resample_filter" in part), [1, 3, 3, 1])
+    asked = next((part["resample_filter"] for part in parts if "resample_filter" in part), UNUSED_FILTER)
+    return next(taps for taps in map(setup_filter, (asked, UNUSED_FILTER)) if taps.shape == shape)
 
 
 def _most_layers(init):

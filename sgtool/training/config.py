@@ -1,12 +1,18 @@
 """The configuration of a run: every number that decides how it comes out."""
 
+import copy
 import dataclasses
 from dataclasses import dataclass
+
+W_AVG_BETA = 0.998  # decay of the mean of w, at each step
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """All numbers of a run. Written to training_options.json before the first step, and into each snapshot."""
+    """All numbers of a run. Written to training_options.json before the first step, and into each snapshot.
+
+    Fields with a default came later: in the runs of older versions, which lack them, they had that value.
+    """
 
     # data
     dataset: str  # its name
@@ -23,10 +29,10 @@ class TrainConfig:
     z_dim: int
     w_dim: int
     map_depth: int
-    channel_base: int
-    channel_max: int
+    channel_base: int | None  # None = the networks adopted from a snapshot list their feature maps block by block
+    channel_max: int | None
     d_architecture: str
-    mbstd_group: int
+    mbstd_group: int | None  # None = all that is computed at a time
     num_fp16_res: int
     conv_clamp: float | None
     freezed: int
@@ -62,6 +68,10 @@ class TrainConfig:
     g_reg_interval: int = 4
     d_reg_interval: int = 16
     ada_interval: int = 4
+    # transfer learning
+    generator: dict | None = None  # all keywords of the networks adopted from a snapshot; None = those of the fields above
+    discriminator: dict | None = None
+    source: dict | None = None  # the snapshot: "file" as it was named, "sha256", "format", "nimg"
 
     def as_dict(self):
         """Give it as plain values."""
@@ -69,26 +79,42 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values):
-        """Make it from `as_dict`; unknown keys, of a newer version, are an error."""
+        """Make it from `as_dict`, also of an older version; unknown keys, of a newer version, are a TypeError."""
         return cls(**values | {"metrics": tuple(values["metrics"])})
+
+    @classmethod
+    def knows(cls, keys):
+        """Whether `from_dict` reads a dict with these keys: none of another version but fields that came later."""
+        fields = dataclasses.fields(cls)
+        needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+        return needed <= set(keys) <= {field.name for field in fields}
+
+    @property
+    def networks(self):
+        """Keywords of the adopted networks, (G's, D's), or None."""
+        return None if self.generator is None else (self.generator, self.discriminator)
 
     def generator_kwargs(self):
         """Keywords of `build_generator`."""
+        if self.generator is not None:
+            return copy.deepcopy(self.generator)
         return {
             "z_dim": self.z_dim,
             "c_dim": self.c_dim,
             "w_dim": self.w_dim,
-            "img_resolution": self._img_resolution(),
+            "img_resolution": self.img_resolution,
             "img_channels": self.channels,
-            "mapping_kwargs": {"num_layers": self.map_depth, "w_avg_beta": 0.998},
+            "mapping_kwargs": {"num_layers": self.map_depth, "w_avg_beta": W_AVG_BETA},
             "synthesis_kwargs": self._block_kwargs(),
         }
 
     def discriminator_kwargs(self):
         """Keywords of `build_discriminator`."""
+        if self.discriminator is not None:
+            return copy.deepcopy(self.discriminator)
         return {
             "c_dim": self.c_dim,
-            "img_resolution": self._img_resolution(),
+            "img_resolution": self.img_resolution,
             "img_channels": self.channels,
             "architecture": self.d_architecture,
             "block_kwargs": {"freeze_layers": self.freezed},
@@ -96,7 +122,9 @@ class TrainConfig:
             **self._block_kwargs(),
         }
 
-    def _img_resolution(self):
+    @property
+    def img_resolution(self):
+        """Size of the pictures as networks take it: an int, or [height, width]."""
         return self.height if self.height == self.width else [self.height, self.width]
 
     def _block_kwargs(self):

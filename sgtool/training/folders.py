@@ -31,6 +31,7 @@ def describe(options, given, dataset):
             parts.append(f"{name}{given[name]:g}")
     parts += [options.augpipe] if options.augpipe != "bgc" else []
     parts += ["transfer"] if options.transfer else []
+    parts += ["grow"] if options.grow else []
     parts += [f"freezed{options.freezed}"] if options.freezed else []
     return "-".join(parts)
 

@@ -1,9 +1,10 @@
 """From options and data to a configuration, each computed value with its reason."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sgtool.errors import UserError
 from sgtool.networks import PictureShape
+from sgtool.training.adoption import adopt, decided_fields
 from sgtool.training.config import TrainConfig
 from sgtool.training.presets import PRESETS
 from sgtool.training.schedules import auto_batch, auto_ema_kimg, auto_gamma
@@ -42,6 +43,7 @@ class Options:
     fp32: bool = False
     precision: str | None = None
     transfer: bool = False  # starting from a snapshot's networks
+    grow: bool = False  # of which only the layers that fit are taken
     tick: float = 4
     snap: int | None = None
     metrics: tuple = ("swd", "msssim")
@@ -50,12 +52,13 @@ class Options:
     allow_tf32: bool = False
 
 
-def resolve(options, dataset):
+def resolve(options, dataset, networks=None):
     """Turn options and a dataset into a configuration.
 
     Args:
         options: `Options`.
         dataset: `ImageDataset`, with --subset and --mirror applied.
+        networks: (keywords of G, keywords of D or None) to adopt, see `adoption`; None = the preset's.
     Returns:
         (`TrainConfig`, {field: reason} for the values that were computed or follow from others).
     Raises:
@@ -63,7 +66,7 @@ def resolve(options, dataset):
     """
     check_options(options)
     check_data(options, dataset)
-    choose = Chooser(options, PRESETS[options.cfg])
+    choose = Chooser(options, PRESETS[options.cfg], {} if networks is None else decided_fields(*networks, options))
     size = max(dataset.resolution)
     batch = choose("batch", options.batch, auto_batch(size, options.gpus), "min(4096 / resolution, 32) per GPU")
     batch_gpu = choose_batch_gpu(choose, batch)
@@ -77,21 +80,36 @@ def resolve(options, dataset):
         **augmentation_fields(choose),
         **report_fields(choose),
     )
-    return config, choose.reasons
+    return (config if networks is None else with_networks(config, choose, networks)), choose.reasons
+
+
+def with_networks(config, choose, networks):
+    """Return the configuration with adopted networks."""
+    choose.reasons["cfg"] = "for training; the networks are the source's"
+    choose.reasons |= dict.fromkeys(("generator", "discriminator"), "from the source, for these pictures and labels")
+    if networks[1] is None:
+        choose.reasons["discriminator"] = "the source has none; feature maps as in G"
+    return replace(config, **adopt(config, choose.options, *networks))
 
 
 class Chooser:
-    """Decides on a value, and notes why: the option if it was given, else the preset's, else ("auto") the computed one."""
+    """Decides on a value, and notes why.
 
-    def __init__(self, options, preset):
-        self.options, self.preset, self.reasons = options, preset, {}
+    It is the option's if that was given, else that of adopted networks, else the preset's, else ("auto") the computed one.
+    """
+
+    def __init__(self, options, preset, adopted):
+        self.options, self.preset, self.adopted, self.reasons = options, preset, adopted, {}
 
     def __call__(self, field, given, computed=None, why=None, row=None):
         """Choose the value of `field`; `row` names the preset's column where it is not `field`."""
-        preset = getattr(self.preset, row or field)
         if given is not None:
             self.reasons[field] = "as asked"
             return given
+        if field in self.adopted:
+            self.reasons[field] = "from the source"
+            return self.adopted[field]
+        preset = getattr(self.preset, row or field)
         self.reasons[field] = why if preset == "auto" else f"preset {self.options.cfg}"
         return computed if preset == "auto" else preset
 
@@ -129,9 +147,9 @@ def data_fields(options, dataset):
 
 def network_fields(choose, size, batch_gpu):
     """What is trained."""
-    options, preset = choose.options, choose.preset
+    options = choose.options
     group = choose("mbstd_group", options.mbstd_group, min(batch_gpu, 4), "min(batch_gpu, 4)")
-    if options.mbstd_group is None and batch_gpu % group:
+    if options.mbstd_group is None and group is not None and batch_gpu % group:
         most, group = group, max(n for n in range(1, group + 1) if batch_gpu % n == 0)
         choose.reasons["mbstd_group"] = f"largest group of at most {most} that divides batch_gpu {batch_gpu}"
     return {
@@ -140,13 +158,28 @@ def network_fields(choose, size, batch_gpu):
         "map_depth": choose("map_depth", options.map_depth),
         "channel_base": choose("channel_base", options.cbase, 32768 if size >= 512 else 16384, "32768 from 512 pixels on"),
         "channel_max": choose("channel_max", options.cmax),
-        "d_architecture": preset.d_architecture,
+        "d_architecture": choose("d_architecture", None),
         "mbstd_group": group,
-        "num_fp16_res": 0 if options.fp32 else 4,
-        "conv_clamp": None if options.fp32 else 256,
+        **half_precision_fields(choose),
         "freezed": options.freezed,
         "precision": choose_precision(choose),
     }
+
+
+def half_precision_fields(choose):
+    """Which resolutions may compute in half precision, and the limit of activations that it needs."""
+    options, adopted = choose.options, choose.adopted
+    if options.fp32:
+        return {"num_fp16_res": 0, "conv_clamp": None}
+    names, asked = ("num_fp16_res", "conv_clamp"), options.precision in ("fp16", "bf16")
+    if adopted and not (asked and adopted["num_fp16_res"] == 0):
+        fields = {name: choose(name, None) for name in names}
+        if adopted["num_fp16_res"] == 0:
+            choose.reasons["num_fp16_res"] = "from the source, float32 throughout; on a GPU --precision fp16 is faster"
+        return fields
+    if adopted:
+        choose.reasons |= dict.fromkeys(names, f"for --precision {options.precision}; the source has float32 throughout")
+    return {"num_fp16_res": 4, "conv_clamp": 256}
 
 
 def choose_precision(choose):

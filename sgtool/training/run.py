@@ -17,14 +17,15 @@ from sgtool.memory import keep_freed_memory
 from sgtool.networks import describe_precision, has_hardware
 from sgtool.options import torch_device
 from sgtool.training import resume as resuming
+from sgtool.training import transfer
 from sgtool.training.augment import PIPES, AugmentPipe
 from sgtool.training.data import Loader
-from sgtool.training.folders import clear_leftovers, describe, locked, make_run_folder
+from sgtool.training.folders import clear_leftovers, describe, locked, make_run_folder, read_options
 from sgtool.training.loop import Stop, run_loop
 from sgtool.training.pictures import PictureGrid
 from sgtool.training.quality import Metrics, check_metrics
 from sgtool.training.reports import Log, StatsFile, StatusLine, duration
-from sgtool.training.resolve import Options, resolve
+from sgtool.training.resolve import Options, check_options, resolve
 from sgtool.training.saving import Checkpoints, Snapshots
 from sgtool.training.state import TrainState
 
@@ -42,7 +43,7 @@ class Plan:
         device: torch device.
         folder: run folder to go on in, None = a new one.
         checkpoint: contents to go on from, None = start.
-        source: snapshot to take networks from, None = random start values.
+        source: `transfer.Source` to take networks from, None = random start values.
         description: for the name of a new folder.
     """
 
@@ -54,21 +55,23 @@ class Plan:
     device: torch.device
     folder: Path | None = None
     checkpoint: dict | None = None
-    source: str | None = None
+    source: object | None = None
     description: str = ""
 
 
-def train(data=None, outdir=None, resume=None, device="auto", dry_run=False, desc=None, **given):
+def train(data=None, outdir=None, resume=None, device="auto", dry_run=False, desc=None, offline=False, **given):
     """Train, or go on training.
 
     Args:
         data: dataset (zip or folder); None with `resume` of a run = that run's.
         outdir: folder in which the run folder is made.
-        resume: run folder or checkpoint to go on with, "auto", or a snapshot for transfer learning.
+        resume: run folder or checkpoint to go on with, "auto", or a snapshot for transfer learning:
+            a file, a URL or a known name.
         device: "auto", "cpu", "cuda" or "mps".
         dry_run: print the configuration and stop.
         desc: text for the end of the run folder's name.
-        given: fields of `config.Options`; None or absent = default.
+        offline: use what was downloaded before, never the network.
+        given: fields of `resolve.Options`; None or absent = default.
     Returns:
         The run folder (`Path`), or None for a dry run.
     Raises:
@@ -77,7 +80,7 @@ def train(data=None, outdir=None, resume=None, device="auto", dry_run=False, des
     """
     log = Log()
     given = {name: value for name, value in given.items() if value is not None}
-    plan = make_plan(data, outdir, resume, device, desc, given, log)
+    plan = make_plan(data, outdir, resume, device, desc, given, log, offline)
     print_config(plan, log)
     if dry_run:
         log("Dry run: nothing was written.")
@@ -92,7 +95,7 @@ def train(data=None, outdir=None, resume=None, device="auto", dry_run=False, des
         return run(plan, log)
 
 
-def make_plan(data, outdir, resume, device, desc, given, say):
+def make_plan(data, outdir, resume, device, desc, given, say, offline=False):
     """Check everything that can be checked before the first step and decide where to start."""
     device = torch_device(device)
     if "metrics" in given:
@@ -102,44 +105,61 @@ def make_plan(data, outdir, resume, device, desc, given, say):
     folder = resuming.folder_of(resume)
     if folder is None and outdir is None:
         raise UserError("--outdir is missing: name the folder in which the run's folder is to be made.")
+    if given.get("grow") and (folder is not None or resume in (None, "noresume", "auto")):
+        raise UserError("--grow: it copies what fits from trained networks into a new run. Name a snapshot of them by --resume.")
     if folder is not None:
         checkpoint = resuming.read_checkpoint(resume)
+        stored = resuming.stored_config(folder, checkpoint)
         given = checkpoint["options"] | given
         data = data or checkpoint["data"]
-        config, reasons, dataset = configure(data, given)
-        config = resuming.agree(folder, checkpoint, config)
+        dataset = open_data(data, Options(**given))
+        config, reasons = configure(Options(**given), dataset, stored.networks)
+        config = resuming.agree(folder, stored, dataclasses.replace(config, source=stored.source))
         return Plan(config, reasons, given, data, dataset, device, folder, checkpoint)
     if data is None:
         raise UserError("--data is missing: name a dataset (zip or folder) made by sgtool prepare.")
     if resume in (None, "noresume", "auto"):
-        config, reasons, dataset = configure(data, given)
+        dataset = open_data(data, Options(**given))
+        config, reasons = configure(Options(**given), dataset)
         plan = Plan(config, reasons, given, data, dataset, device)
         if resume == "auto":
             plan.folder, plan.checkpoint = resuming.newest_agreeing(outdir, config, say)
     else:
-        given = given | {"transfer": True}
-        config, reasons, dataset = configure(data, given)
-        plan = Plan(config, reasons, given, data, dataset, device, source=str(resume))
-        resuming.check_source(resume, config)
-    plan.description = describe(Options(**given), given, dataset) + (f"-{desc}" if desc else "")
+        plan = plan_transfer(data, resume, device, given | {"transfer": True}, say, offline)
+    plan.description = describe(Options(**plan.given), plan.given, plan.dataset) + (f"-{desc}" if desc else "")
     return plan
 
 
-def configure(data, given):
-    """Open the dataset and resolve the options. Returns (config, reasons, dataset)."""
+def plan_transfer(data, resume, device, given, say, offline):
+    """Plan a run that starts from a snapshot's networks."""
     options = Options(**given)
+    check_options(options)  # before anything is downloaded
+    dataset = open_data(data, options)
+    source = transfer.read_source(resume, offline, say)
+    transfer.check(source, options, dataset)
+    config, reasons = configure(options, dataset, source.networks)
+    config = dataclasses.replace(config, source=source.about)
+    transfer.plan(source, config, options, dataset.class_names)
+    return Plan(config, reasons, given, data, dataset, device, source=source)
+
+
+def open_data(data, options):
+    """Open the dataset, with the choice of pictures that was asked for."""
     dataset = open_dataset(data)
     if options.subset is not None:
         dataset = dataset.subset(options.subset, options.seed)
-    if options.mirror:
-        dataset = dataset.mirrored()
-    config, reasons = resolve(options, dataset)
+    return dataset.mirrored() if options.mirror else dataset
+
+
+def configure(options, dataset, networks=None):
+    """Resolve the options, with keywords of networks to adopt or None. Returns (config, reasons)."""
+    config, reasons = resolve(options, dataset, networks)
     if dataset.channels not in (1, 3, 4) and config.aug != "noaug" and PIPES["color"].keys() & PIPES[config.augpipe].keys():
         raise UserError(
             f"--augpipe {config.augpipe}: colour transforms know pictures of 1, 3 or 4 channels, not {dataset.channels}. "
             "Choose --augpipe bg, or --aug noaug."
         )
-    return config, reasons, dataset
+    return config, reasons
 
 
 def print_config(plan, say):
@@ -150,8 +170,12 @@ def print_config(plan, say):
     say(f"Data: {plan.data}, {config.num_images} pictures of {config.width}x{config.height}, {channels}, {labels}")
     if not config.c_dim and plan.dataset.label_dim:
         say(f"The data has labels ({plan.dataset.label_dim} classes); --cond 1 trains with them.")
+    for line in plan.source.lines if plan.source is not None else ():
+        say(line)
     say(f"Device: {plan.device}. Configuration:")
     for name, value in config.as_dict().items():
+        if value is None and name in ("generator", "discriminator", "source"):
+            continue
         reason = plan.reasons.get(name)
         say(f"  {name:18s} {json.dumps(value):>10s}" + (f"   # {reason}" if reason else ""))
 
@@ -229,7 +253,7 @@ def start_state(plan, say):
             say(f"The checkpoint was written on {', '.join(written_on)}: on {plan.device.type} it goes on, but not bit for bit.")
         plan.checkpoint = None  # its tensors are not needed twice
     elif plan.source is not None:
-        resuming.transfer(plan.source, state, say)
+        transfer.take_over(plan.source, state)
     return state
 
 
@@ -254,13 +278,15 @@ def check_disk(folder, state):
 
 def write_options(plan):
     """Write training_options.json: the resolved configuration, with reasons and what was asked for."""
+    before = read_options(plan.folder) or {}
+    source = before.get("resumed_snapshot") if plan.source is None else str(plan.source.path.absolute())
     values = {
         "sgtool_version": __version__,
         "data": str(Path(plan.data).absolute()),
         "options": plan.given,
         "config": plan.config.as_dict(),
         "reasons": plan.reasons,
-        "resumed_snapshot": plan.source,
+        "resumed_snapshot": source,
         "device": str(plan.device),
         "torch_version": torch.__version__,
     }

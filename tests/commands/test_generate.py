@@ -133,10 +133,10 @@ def test_a_bad_network_is_one_sentence_and_exit_code_one(run_folder, tmp_path):
     (tmp_path / "empty").mkdir()
     for network, words in {
         tmp_path / "half.pkl": "half.pkl is damaged: cut short or not completely copied",
-        tmp_path / "text.pkl": "text.pkl is not a snapshot of sgtool",
+        tmp_path / "text.pkl": "text.pkl is no model file that sgtool knows",
         tmp_path / "empty": "empty holds no network-snapshot-*.pkl",
         tmp_path / "none.pkl": "none.pkl does not exist",
-        "https://example.com/x.pkl": "this version does not download",
+        "ftp://example.com/x.pkl": "ftp",
     }.items():
         result = generate("--network", network, "--seeds", "0", "--outdir", tmp_path / "o")
         assert (result.exit_code, result.stdout) == (1, "")

@@ -237,11 +237,14 @@ def test_pictures_that_cannot_be_halved_are_refused(refused, tmp_path):
         ("--mirror perhaps", "'--mirror': 'perhaps' is not a valid boolean."),
         ("--device cuda", "--device cuda: this PyTorch finds no such device."),
         ("--resume gone.pkl", "gone.pkl does not exist."),
-        ("--resume ffhq256", "ffhq256 does not exist."),
-        ("--resume https://example.org/a.pkl", "is a URL, and this version does not download."),
+        ("--resume ffhq25", "ffhq25 is neither a file nor a known model. Did you mean ffhq256"),
+        ("--resume ffhq256 --offline", "is not in the cache"),
+        ("--resume https://example.org/a.pkl --offline", "https://example.org/a.pkl is not in the cache"),
+        ("--grow", "--grow: it copies what fits from trained networks into a new run. Name a snapshot of them by --resume."),
     ],
 )
-def test_a_bad_value_is_one_sentence(refused, arguments, words):
+def test_a_bad_value_is_one_sentence(refused, arguments, words, tmp_path, monkeypatch):
+    monkeypatch.setenv("SGTOOL_CACHE", str(tmp_path / "cache"))
     if "cuda" in arguments and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     refused(*arguments.split(), words=words)
@@ -275,13 +278,37 @@ def test_a_snapshot_of_another_shape_is_refused(train, refused, tmp_path):
     assert train(*SMALL, "--tick=1", "--snap=1").exit_code == 0
     snapshot = next((tmp_path / "runs").iterdir()) / "network-snapshot-000001.pkl"
     large, colour = write_dataset(tmp_path / "large.zip", (32, 32)), write_dataset(tmp_path / "colour.zip", channels=3)
-    refused(*SMALL, "--resume", snapshot, data=large, words="pictures of size 16, but this run needs 32.")
-    refused(*SMALL, "--resume", snapshot, data=colour, words="picture channels 1, but this run needs 3.")
-    refused(*SMALL, "--resume", snapshot.with_name("log.txt"), words="log.txt is not a snapshot of sgtool.")
+    refused(*SMALL, "--resume", snapshot, data=large, words="it makes pictures of 16x16, but the data have 32x32.")
+    refused(*SMALL, "--resume", snapshot, data=colour, words="it makes pictures with 1 channel, but the data have 3 channels.")
+    refused("--cbase=128", "--resume", snapshot, words="--cbase 128: the source")
+    refused(*SMALL, "--resume", snapshot.with_name("log.txt"), words="log.txt is no")
     half = tmp_path / "half.pkl"
     half.write_bytes(snapshot.read_bytes()[:30_000])
     refused(*SMALL, "--resume", half, words="half.pkl is damaged")
     refused("--resume", snapshot.parent, "--batch=8", words="the run has batch 16, not 8.")
+
+
+def test_a_snapshot_grows_as_it_is_typed(train, tmp_path):
+    """16x16 grey pictures of no class, then 32x64 coloured ones of two: networks of its own cut, and a sheet of pictures."""
+    assert train(*SMALL, "--tick=1", "--snap=1").exit_code == 0
+    snapshot = next((tmp_path / "runs").iterdir()) / "network-snapshot-000001.pkl"
+    data = write_dataset(tmp_path / "large.zip", (64, 32), 3)
+    line = ["--resume", snapshot, "--grow", "--cond=1", "--batch=4", "--kimg=1", "--tick=1", "--snap=1", "--metrics=none"]
+    dry = train(*line, "--dry-run", data=data)
+    assert dry.exit_code == 0, dry.output
+    assert "in part: mapping.fc0.weight (the 128 columns of z); new: synthesis.b4.const, " in dry.stdout
+    result = train(*line, data=data, outdir=tmp_path / "grown")
+    assert result.exit_code == 0, result.output
+    (folder,) = (tmp_path / "grown").iterdir()
+    assert folder.name == "00000-large-cond-auto1-kimg1-batch4-transfer-grow"
+    assert [text for text in dry.stdout.splitlines() if text not in (folder / "log.txt").read_text()] == [
+        "Dry run: nothing was written."
+    ]
+    grown = snapshots.load(folder)
+    assert (grown.G_ema.img_resolution, grown.G_ema.img_channels, grown.G_ema.c_dim) == ([64, 32], 3, 2)
+    assert grown.config["source"]["sha256"] == snapshots.network_hash(snapshot)
+    again = train("--resume", folder / "network-snapshot-000001.pkl", "--cond=1", "-n", data=data)
+    assert "G_ema, G, D: copied whole" in again.stdout
 
 
 def test_a_disk_that_fills_up_takes_no_older_file(train, tmp_path, monkeypatch):

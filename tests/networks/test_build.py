@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -48,7 +50,20 @@ def test_callers_keywords_stay_as_they_are():
         (build_discriminator, D_SIZES | {"block_kwargs": {"frozen": 4}}, "Discriminator: .*frozen"),
         (build_generator, G_SIZES | {"architecture": "dense"}, "architecture must be one of skip, resnet, orig, not 'dense'"),
         (build_discriminator, D_SIZES | {"architecture": None}, "architecture must be one of skip, resnet, orig, not None"),
+        (
+            build_generator,
+            G_SIZES | {"mapping_kwargs": {"activation": "gelu"}},
+            "activation must be one of linear, .*, not 'gelu'",
+        ),
+        (build_discriminator, D_SIZES | {"block_kwargs": {"activation": 3}}, "activation must be one of linear, .*, not 3"),
         (build_generator, G_SIZES | {"img_resolution": 16.5}, "img_resolution must be"),
+        (build_generator, G_SIZES | {"conv_clamp": "256"}, "conv_clamp must be a number from 0 on, not '256'"),
+        (build_generator, G_SIZES | {"conv_clamp": float("nan")}, "conv_clamp must be a number"),
+        (
+            build_discriminator,
+            D_SIZES | {"epilogue_kwargs": {"mbstd_group_size": 2.5}},
+            "mbstd_group_size must be a whole number",
+        ),
         (build_generator, G_SIZES | {"channels": [8]}, r"channels must be \d positive ints, not \[8\]"),
     ],
 )
@@ -64,3 +79,19 @@ def test_listed_channels_are_those_of_the_blocks_smallest_first():
     assert [getattr(D, name).conv0.weight.shape[0] for name in ("b4", "b8", "b16") if name != "b4"] == [7, 3]
     assert D.b4.conv.weight.shape[0] == 5
     assert build_generator(**G_SIZES | {"channel_base": 64, "channel_max": 16}).synthesis.b4.const.shape[0] == 16
+
+
+def test_a_network_without_memory_imports_nothing_more_and_draws_nothing():
+    program = """
+import sys, torch
+from sgtool.networks import build_discriminator, build_generator
+before, state = set(sys.modules), torch.get_rng_state()
+with torch.device("meta"):
+    G = build_generator(z_dim=8, c_dim=2, w_dim=8, img_resolution=8, img_channels=3, synthesis_kwargs={})
+    D = build_discriminator(c_dim=2, img_resolution=8, img_channels=3)
+assert all(tensor.is_meta for network in (G, D) for tensor in network.parameters())
+assert torch.equal(state, torch.get_rng_state())
+print(len(set(sys.modules) - before))
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 20  # torch's descriptions of operations are hundreds of modules

@@ -158,17 +158,51 @@ def test_nvidias_snapshots_are_a_foreign_format(golden):
     [
         ({"a": torch.zeros(2)}, "was not written by sgtool"),
         ([1, 2], "was not written by sgtool"),
-        ({"format": "sgtool", "version": 2}, "newer sgtool .format 2; this one reads 1.. Upgrade"),
-        ({"format": "sgtool", "version": "1"}, "format version is '1'"),
+        ({"format": "sgtool", "version": 2}, "newer sgtool .format 2, not 1.. Upgrade"),
+        ({"format": "sgtool", "version": "1"}, "format version is no number"),
         ({"format": "sgtool", "version": 1, "kind": "checkpoint"}, "is a training checkpoint, not a snapshot"),
         ({"format": "sgtool", "version": 1, "kind": ["?"]}, "is something else, not a snapshot"),
-        ({"format": "sgtool", "version": 1, "x": torch.zeros(1).expand(10**12)}, "x is larger than its data"),
+        (
+            {"format": "sgtool", "version": 1, "x": torch.zeros(1).expand(10**12)},
+            "but holds 1 numbers",
+        ),
         ({"format": "sgtool", "version": 1, "x": torch.zeros(2, 2).to_sparse()}, "sparse"),
+        ({"format": "sgtool", "version": 1, "x": [{"y": torch.float32}]}, "holds more than tensors and plain values .a dtype"),
+        ({"format": "sgtool", "version": 1, "x": {1, 2}}, "holds more than tensors and plain values"),
+        ({"format": "sgtool", "version": 1, "x": torch.device("cpu")}, "holds more than .* .torch.device"),
+        ({"format": "sgtool", "version": 10**400}, "newer sgtool"),
     ],
 )
 def test_archives_of_torch_with_other_contents_are_refused(tmp_path, value, words):
     torch.save(value, tmp_path / "x.pkl")
     with pytest.raises(UserError, match=words):
+        read_container(tmp_path / "x.pkl", "snapshot")
+
+
+def test_what_was_one_tensor_is_one_tensor_and_owns_its_memory(tmp_path):
+    weight = torch.ones(3)
+    torch.save(
+        {"format": "sgtool", "version": 1, "a": weight, "b": [weight, weight.view(3)], "c": weight[1:]}, tmp_path / "x.pkl"
+    )
+    read = read_container(tmp_path / "x.pkl", "snapshot")
+    assert read["a"] is read["b"][0]
+    assert read["a"] is read["b"][1]
+    read["a"].zero_()
+    assert read["c"].tolist() == [1, 1]
+    assert all(tensor.numel() * 4 == tensor.untyped_storage().nbytes() for _, tensor in tensors_of(read))
+
+
+def test_a_container_of_the_older_layout_is_not_one_of_sgtool(tmp_path):
+    torch.save({"format": "sgtool", "version": 1}, tmp_path / "x.pkl", _use_new_zipfile_serialization=False)
+    with pytest.raises(UserError, match="pickle of another program"):
+        read_container(tmp_path / "x.pkl", "snapshot")
+
+
+def test_contents_that_hold_themselves_are_refused(tmp_path):
+    value = {"format": "sgtool", "version": 1}
+    value["again"] = value
+    torch.save(value, tmp_path / "x.pkl")
+    with pytest.raises(UserError, match=r"x\.pkl is damaged: a part of it contains itself"):
         read_container(tmp_path / "x.pkl", "snapshot")
 
 
@@ -222,10 +256,10 @@ def test_packed_archives_are_refused(tmp_path):
         read_container(tmp_path / "y.pkl", "snapshot")
 
 
-def test_a_zip_of_something_else_is_no_snapshot(tmp_path):
+def test_a_zip_of_something_else_is_told_apart(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("00000/img00000000.png", b"picture")
-    with pytest.raises(UserError, match="zip file but not a snapshot"):
+    with pytest.raises(UserError, match="zip file but not one of torch.save"):
         read_container(tmp_path / "x.zip", "snapshot")
 
 

@@ -136,11 +136,6 @@ def test_a_folder_without_snapshots_is_named(tmp_path):
         load(tmp_path)
 
 
-def test_a_url_says_that_downloads_come_later():
-    with pytest.raises(UserError, match="is a URL, and this version does not download"):
-        load("https://example.com/ffhq.pkl")
-
-
 def test_a_file_without_an_averaged_generator_gives_its_g_and_says_so(file):
     contents = torch.load(file, weights_only=True)
     del contents["G_ema"]
@@ -211,7 +206,7 @@ def test_a_description_that_holds_itself_is_refused(file):
     def change(contents):
         contents["G_ema"]["init"]["mapping_kwargs"]["again"] = contents["G_ema"]["init"]
 
-    with pytest.raises(UserError, match="cannot be built"):
+    with pytest.raises(UserError, match="contains itself"):
         load(changed(file, change))
 
 

@@ -151,7 +151,7 @@ def test_an_option_sets_its_number_and_what_follows_from_it_alone(name):
 
 
 def test_every_option_has_a_field_or_an_effect_of_its_own():
-    tested = {*OPTIONS, "cfg", "gpus", "cond", "p", "fp32", "transfer"}
+    tested = {*OPTIONS, "cfg", "gpus", "cond", "p", "fp32", "transfer", "grow"}
     assert {field.name for field in dataclasses.fields(Options)} == tested
 
 
@@ -265,3 +265,67 @@ def test_networks_are_built_from_the_configuration():
     assert (G.mapping.num_layers, G.mapping.w_avg_beta) == (2, 0.998)
     assert (D.b4.mbstd.group_size, D.b32.is_resnet, D.b32.use_fp16, D.b32.conv0.conv_clamp) == (8, False, True, 256)
     assert [p.requires_grad for p in D.b32.fromrgb.parameters()] == [False, False]
+
+
+# --- networks adopted from a snapshot
+
+ADOPTED_G = {
+    "z_dim": 8,
+    "c_dim": 0,
+    "w_dim": 9,
+    "img_resolution": 32,
+    "img_channels": 3,
+    "mapping_kwargs": {"embed_features": 5},
+    "synthesis_kwargs": {"channels": [8, 7, 6, 5], "use_noise": False, "num_fp16_res": 2},
+}
+ADOPTED_D = {"c_dim": 0, "img_resolution": 32, "img_channels": 3, "architecture": "orig", "channel_max": 16, "cmap_dim": 7}
+CASES = [
+    {},
+    {"cond": True},
+    {"cbase": 64},
+    {"cmax": 5},
+    {"map_depth": 3, "z_dim": 4},
+    {"fp32": True},
+    {"precision": "bf16"},
+    {"mbstd_group": 2, "freezed": 3},
+    {"batch": 10},
+]
+
+
+@pytest.mark.parametrize("size", [32, 64, 16, (48, 32)])
+@pytest.mark.parametrize("options", CASES, ids=str)
+def test_adopting_what_was_adopted_changes_nothing(options, size):
+    """So a run that goes on, with its own networks as the source, has the configuration it began with."""
+    options = Options(**options | {"transfer": True})
+    for D in (ADOPTED_D, None):
+        config = resolve(options, Data(size, label_dim=2), (ADOPTED_G, D))[0]
+        assert resolve(options, Data(size, label_dim=2), config.networks)[0] == config
+        assert TrainConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
+        with torch.device("meta"):
+            G, D = build_generator(**config.generator_kwargs()), build_discriminator(**config.discriminator_kwargs())
+        assert (G.init_kwargs, D.init_kwargs) == config.networks
+        assert (G.z_dim, G.w_dim, G.c_dim, D.c_dim) == (config.z_dim, config.w_dim, config.c_dim, config.c_dim)
+        assert (G.img_resolution, D.img_resolution) == (config.img_resolution, config.img_resolution)
+        assert G.mapping.num_layers == config.map_depth
+
+
+def test_adopted_keywords_stay_as_they_were():
+    before = json.dumps([ADOPTED_G, ADOPTED_D])
+    config = resolve(Options(cbase=64, fp32=True), Data(64), (ADOPTED_G, ADOPTED_D))[0]
+    assert json.dumps([ADOPTED_G, ADOPTED_D]) == before
+    config.generator_kwargs()["synthesis_kwargs"]["num_fp16_res"] = 99
+    assert config.generator["synthesis_kwargs"]["num_fp16_res"] == 0
+    assert (
+        config.generator["synthesis_kwargs"] | {"use_noise": False, "channel_base": 64, "channel_max": 512}
+        == (config.generator["synthesis_kwargs"])
+    )
+    assert config.generator["mapping_kwargs"] == {"embed_features": 5, "num_layers": 8, "w_avg_beta": 0.998}
+    assert (config.discriminator["channel_base"], config.discriminator["channel_max"]) == (64, 16)
+
+
+def test_a_configuration_of_another_version_is_told_by_its_fields():
+    values = resolved().as_dict()
+    assert TrainConfig.knows(values)
+    assert TrainConfig.knows(values.keys() - {"generator", "precision"})
+    assert not TrainConfig.knows(values.keys() - {"gamma"})
+    assert not TrainConfig.knows(values.keys() | {"delta"})

@@ -1,6 +1,5 @@
-"""Going on: exactly, whenever and however a run was stopped; or with the networks of a snapshot."""
+"""Going on: exactly, whenever and however a run was stopped."""
 
-import dataclasses
 import json
 import os
 import random
@@ -18,7 +17,6 @@ import torch
 from sgtool import snapshots
 from sgtool.datasets import open_dataset
 from sgtool.errors import UserError
-from sgtool.networks import build_generator
 from sgtool.snapshots.container import read_container, write_container
 from sgtool.training import reports
 from sgtool.training import run as run_module
@@ -358,87 +356,49 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
         train(resume=tmp_path / "checkpoint.pkl", device="cpu")
 
 
-# --- transfer learning
+# --- runs of older versions
 
 
-def test_transfer_takes_the_networks_and_nothing_else(stopped, start, differences, capsys):
-    source = stopped / "network-snapshot-000001.pkl"
-    snapshot = snapshots.load(source)
-    seen = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "run_loop", lambda state, config, *rest: seen.update(state=state, config=config) or True)
-        folder = start(resume=source, outdir=stopped.parent, data=checkpoint(stopped)["data"], **OPTIONS)
-    state, config = seen["state"], seen["config"]
-    for name in ("G_ema", "G", "D"):
-        assert differences(getattr(state, name).state_dict(), getattr(snapshot, name).state_dict()) == []
-    assert (config.ada_kimg, config.ema_rampup, state.ada.kimg) == (100, None, 100)
-    assert (state.nimg, state.step, state.ada.p) == (0, 0, 0)
-    assert state.opt_G.state_dict()["state"] == {}
-    assert folder.name == "00001-noise-cond-tiny1-kimg1-batch32-transfer"
-    assert f"Transfer learning from {source}\n" in capsys.readouterr().out
+LATER = ("precision", "generator", "discriminator", "source")  # fields that older versions did not know
 
 
-OPTIONS = {"cfg": "tiny", "cbase": 64, "cmax": 8, "batch": 32, "kimg": 1, "cond": True}
+def test_a_run_of_an_older_version_goes_on(stopped, start):
+    contents = checkpoint(stopped)
+    for name in LATER:
+        del contents["config"][name]
+    write_container(contents, stopped / "checkpoint.pkl", "checkpoint")
+    start(steps=1, resume=stopped, kimg=2)
+    assert checkpoint(stopped)["state"]["counters"]["nimg"] == 1024 + 32
+    assert [checkpoint(stopped)["config"][name] for name in LATER] == ["auto", None, None, None]
 
 
-def test_transfer_of_a_snapshot_without_d_and_g_says_so(stopped, tmp_path, start, capsys):
-    snapshot = snapshots.load(stopped)
-    snapshots.save(dataclasses.replace(snapshot, G=None, D=None), tmp_path / "bare.pkl")
-    start(steps=1, resume=tmp_path / "bare.pkl", outdir=tmp_path / "runs", data=checkpoint(stopped)["data"], **OPTIONS)
-    assert "it has no G, so G starts from G_ema; it has no D, so D starts from random weights" in capsys.readouterr().out
+def test_auto_goes_on_with_a_run_of_an_older_version(start):
+    folder = start(steps=1)
+    options = json.loads((folder / "training_options.json").read_text())
+    for name in LATER:
+        del options["config"][name]
+    (folder / "training_options.json").write_text(json.dumps(options))
+    assert start(steps=1, resume="auto") == folder
+    assert checkpoint(folder)["state"]["counters"]["step"] == 2
 
 
-@pytest.mark.parametrize(
-    ("size", "channels", "options", "words"),
-    [
-        ((32, 32), 1, {}, "pictures of size 16, but this run needs 32"),
-        ((32, 16), 1, {}, "pictures of size 16, but this run needs 16x32"),
-        ((16, 16), 3, {}, "picture channels 1, but this run needs 3"),
-        ((16, 16), 1, {"cbase": 128}, "channel_base 64, but this run needs 128"),
-        ((16, 16), 1, {"cond": False}, "label width 3, but this run needs 0"),
-        ((16, 16), 1, {"map_depth": 3}, "num_layers 2, but this run needs 3"),
-    ],
-)
-def test_a_snapshot_of_another_shape_is_refused_before_a_folder_is_made(
-    stopped, write_dataset, tmp_path, size, channels, options, words
-):
-    other = write_dataset(tmp_path / "d.zip", number=8, size=size, channels=channels)
-    outdir, source = tmp_path / "out", stopped / "network-snapshot-000001.pkl"
-    with pytest.raises(UserError) as error:
-        train(data=other, outdir=outdir, resume=source, device="cpu", **OPTIONS | options)
-    assert words in error.value.message
-    assert str(source) in error.value.message
-    assert not outdir.exists()
+def test_a_run_with_options_of_a_newer_version_is_refused(stopped):
+    contents = checkpoint(stopped)
+    contents["options"]["shrink"] = 3
+    write_container(contents, stopped / "checkpoint.pkl", "checkpoint")
+    with pytest.raises(UserError, match="made by another version of sgtool"):
+        train(resume=stopped, device="cpu")
 
 
-def test_a_snapshot_whose_keywords_are_silent_is_compared_by_its_tensors(stopped, data, tmp_path):
-    snapshot = snapshots.load(stopped)
-    del snapshot.G_ema.init_kwargs["mapping_kwargs"]["num_layers"]  # 8 then
-    deep = build_generator(**snapshot.G_ema.init_kwargs)
-    snapshots.save(dataclasses.replace(snapshot, G_ema=deep), tmp_path / "deep.pkl")
-    with pytest.raises(UserError, match=r"its G_ema does not fit this run: mapping.fc2.weight differs"):
-        train(data=data, outdir=tmp_path / "out", resume=tmp_path / "deep.pkl", device="cpu", **OPTIONS)
+def test_a_checkpoint_of_networks_that_cannot_be_built_is_refused(stopped):
+    contents = checkpoint(stopped)
+    contents["config"] |= {"generator": {"z_dim": 3}, "discriminator": {"c_dim": 0}}
+    write_container(contents, stopped / "checkpoint.pkl", "checkpoint")
+    with pytest.raises(UserError, match="the checkpoint is damaged: its networks cannot be built"):
+        train(resume=stopped, device="cpu")
 
 
-def test_a_snapshot_that_is_not_there_is_named(data, tmp_path):
-    for source, words in (
-        ("gone.pkl", "gone.pkl does not exist"),
-        ("https://example.org/ffhq.pkl", "this version does not download"),
-    ):
-        with pytest.raises(UserError, match=words):
-            train(data=data, outdir=tmp_path / "out", resume=source, device="cpu", **OPTIONS)
-
-
-def test_a_resumed_transfer_stays_one(stopped, start):
-    data = checkpoint(stopped)["data"]
-    source = stopped / "network-snapshot-000001.pkl"
-    start(steps=2, resume=source, outdir=stopped.parent, data=data, **OPTIONS)
-    folder = max(stopped.parent.iterdir())
-    source.unlink()
-    start(steps=1, resume=folder)
-    contents = checkpoint(folder)
-    assert contents["config"]["ada_kimg"] == 100
-    assert contents["state"]["counters"]["step"] == 3
+# --- beside
 
 
 def test_options_of_a_run_tell_where_it_began(stopped, data):
