@@ -1,31 +1,32 @@
-"""Writing a dataset: a zip or a folder that is complete or not there at all."""
+"""Writing a dataset: a zip or a folder that grows picture by picture, and can be cut back to what is known to be right.
+
+A million pictures take no memory: a zip's list of contents is written at the end, from what the caller then tells.
+PKWARE: .ZIP File Format Specification 6.3, sections 4.3.7 (local header), 4.3.12 (central directory), 4.3.14 to 4.3.16
+(its end), 4.5.3 (Zip64).
+"""
 
 import contextlib
-import io
 import os
-import shutil
-import tempfile
-import zipfile
+import struct
+import zlib
 from pathlib import Path
 
 from sgtool.errors import UserError
-from sgtool.files import atomic_write, make_folder, sync_folder
-from sgtool.images import to_pil
+from sgtool.files import sync_folder
 
-FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: equal contents make equal archives
+DATE = 1 << 5 | 1  # 1980-01-01, the earliest a zip can hold: equal contents make equal archives
+VERSION, ZIP64_VERSION = 20, 45  # of the format, times ten
+UNIX = 3
+PERMISSIONS = 0o644 << 16
+LIMIT = (1 << 31) - 1  # offsets and sizes above it go into Zip64 fields, as Python's zipfile has it
+MOST_FILES = (1 << 16) - 1
+FULL = 0xFFFFFFFF
 
 
 def picture_name(index):
     """Name the picture number `index` as NVIDIA's datasets do: 1234 is `00001/img00001234.png`."""
     number = f"{index:08d}"
     return f"{number[:5]}/img{number}.png"
-
-
-def encode_png(picture):
-    """Encode a uint8 picture `[H, W, C]` as PNG bytes, not compressed, so that training reads it fast."""
-    buffer = io.BytesIO()
-    to_pil(picture).save(buffer, format="PNG", compress_level=0)
-    return buffer.getvalue()
 
 
 def is_zip_name(path):
@@ -45,6 +46,8 @@ def check_destination(dest, source, force=False):
     outside = Path(source).resolve()
     if inside == outside or (not is_zip_name(dest) and outside.is_dir() and outside in inside.parents):
         raise UserError(f"DEST {dest} is, or lies inside, the source {source}. Choose another place.")
+    if inside in outside.parents:
+        raise UserError(f"The source {source} lies inside DEST {dest}. Choose another place for DEST.")
     if not dest.exists():
         return
     if is_zip_name(dest) != dest.is_file():
@@ -57,48 +60,121 @@ def check_destination(dest, source, force=False):
         raise UserError(f"DEST {dest} already exists. Choose another name, or add --force to replace it.")
 
 
-@contextlib.contextmanager
-def open_archive(dest):
-    """Yield `add(name, data)`; what was added appears at `dest` when the block ends well, and leaves no trace if not."""
-    dest = Path(dest)
-    make_folder(dest.resolve().parent, "DEST")
-    with _zip_writer(dest) if is_zip_name(dest) else _folder_writer(dest) as add:
-        yield add
+def open_part(path, size=0):
+    """Open an unfinished dataset, a `ZipPart` or a `FolderPart` as its name says, and cut it back to `size` bytes."""
+    return ZipPart(path, size) if is_zip_name(path) else FolderPart(path)
 
 
-@contextlib.contextmanager
-def _zip_writer(dest):
-    with atomic_write(dest) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+class ZipPart:
+    """A zip without its list of contents. Files are stored, not compressed.
 
-        def add(name, data):
-            info = zipfile.ZipInfo(name, FIXED_TIME)
-            info.external_attr = 0o644 << 16
-            info.create_system = 3  # as on Unix, wherever it is made
-            archive.writestr(info, data)
+    Args:
+        path: the file; it is made if it is not there.
+        size: bytes of it that are right; the rest is cut off.
+    """
 
-        yield add
+    def __init__(self, path, size=0):
+        self._file = open(path, "r+b" if os.path.exists(path) else "w+b")  # noqa: SIM115 (closed by finish or close)
+        self._file.truncate(size)
+        self._file.seek(size)
+
+    @property
+    def position(self):
+        """Bytes written so far."""
+        return self._file.tell()
+
+    def add(self, name, data, crc=None):
+        """Append a file: bytes, and their CRC-32 if it is known."""
+        name = name.encode("ascii")
+        crc = zlib.crc32(data) if crc is None else crc
+        self._file.write(
+            struct.pack("<4s5H3L2H", b"PK\3\4", VERSION, 0, 0, 0, DATE, crc, len(data), len(data), len(name), 0) + name
+        )
+        self._file.write(data)
+
+    def sync(self):
+        """Bring what was written to the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def finish(self, pictures, texts):
+        """Append the last files and the list of contents, and close.
+
+        Args:
+            pictures: (name, size, CRC-32) of every file that was added, in order; any iterable.
+            texts: `{name: bytes}` of the files to append.
+        """
+        extra = []
+        for name, data in texts.items():
+            self.add(name, data)
+            extra.append((name, len(data), zlib.crc32(data)))
+        start, number, offset = self.position, 0, 0
+        for entries in (pictures, extra):
+            for name, size, crc in entries:
+                self._file.write(_entry(name.encode("ascii"), size, crc, offset))
+                offset += 30 + len(name) + size
+                number += 1
+        if offset != start:
+            raise ValueError(f"a list of contents of {offset} bytes for a zip of {start}")
+        self._file.write(_end(number, start, self.position - start))
+        self.sync()
+        self.close()
+
+    def close(self):
+        """Close the file as it is."""
+        self._file.close()
 
 
-@contextlib.contextmanager
-def _folder_writer(dest):
-    temporary = None
-    try:
-        temporary = Path(tempfile.mkdtemp(dir=dest.resolve().parent, prefix=f".{dest.name}.", suffix=".part"))
-        root = temporary / "new"  # made by mkdir, so that it has the usual permissions
-        root.mkdir()
+def _entry(name, size, crc, offset):
+    """One line of a zip's list of contents."""
+    extra, version = b"", VERSION
+    if offset > LIMIT:
+        extra, version, offset = struct.pack("<2HQ", 1, 8, offset), ZIP64_VERSION, FULL
+    return struct.pack(
+        "<4s2B5H3L5H2L", b"PK\1\2", version, UNIX, version, 0, 0, 0, DATE, crc, size, size, len(name), len(extra), 0, 0, 0,
+        PERMISSIONS, offset,
+    ) + name + extra  # fmt: skip
 
-        def add(name, data):
-            path = root / name
+
+def _end(number, start, size):
+    """What follows a zip's list of contents: where it starts, and how long it is."""
+    records = b""
+    if number > MOST_FILES or start > LIMIT or size > LIMIT:
+        records = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, ZIP64_VERSION, ZIP64_VERSION, 0, 0, number, number, size, start)
+        records += struct.pack("<4sLQL", b"PK\6\7", 0, start + size, 1)
+        number, size, start = min(number, 0xFFFF), min(size, FULL), min(start, FULL)
+    return records + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, number, number, size, start, 0)
+
+
+class FolderPart:
+    """A folder of files. It has the methods of `ZipPart`."""
+
+    position = 0  # nothing is cut back: a file that is written again is replaced
+
+    def __init__(self, path):
+        self._path = Path(path)
+        self._path.mkdir(exist_ok=True)
+        self._made = None
+
+    def add(self, name, data, crc=None):
+        """Write a file."""
+        path = self._path / name
+        if path.parent != self._made:
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(data)
+            self._made = path.parent
+        path.write_bytes(data)
 
-        yield add
-        if dest.exists():
-            os.rename(dest, temporary / "old")
-        os.rename(root, dest)
-        sync_folder(dest.resolve().parent)
-    except OSError as error:
-        raise UserError(f"{dest} could not be written: {error.strerror or error}. Free some space or choose another.") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+    def sync(self):
+        """Bring what was written to the disk, where the system can do that for many files at once."""
+        with contextlib.suppress(AttributeError):  # Windows
+            os.sync()
+
+    def finish(self, pictures, texts):
+        """Write the last files."""
+        for name, data in texts.items():
+            self.add(name, data)
+        self.sync()
+        sync_folder(self._path)
+
+    def close(self):
+        """Nothing is open."""

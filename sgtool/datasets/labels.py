@@ -3,51 +3,74 @@
 A label is a class number 0, 1, ... or a tuple of floats; all pictures of a dataset have the same kind.
 """
 
-import csv
-import io
-import json
 import re
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sgtool.datasets.label_files import class_names_in, number_classes, parse_json, parse_labels
 from sgtool.errors import UserError
 
-MOST_CLASSES = 100_000  # a larger number is a mistake, such as an identifier
-HEADINGS = ("file", "filename", "file_name", "name", "path", "image")
+UNLABELLED = ("refuse", "drop")
+PART = re.compile(r"(#[^#/.]+)+$")  # what tells frames, tiles and faces of one file apart
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels by picture name, names of the classes (None if they have none), and where they come from (to be shown)."""
+    """The labels of a source's pictures.
+
+    Attributes:
+        by_name: `{name: label}`, a picture's own name or that of the file that it is a part of.
+        class_names: names of the classes 0, 1, ... or of the entries of vectors; None if they have none.
+        origin: where they come from, to be shown.
+        unlabelled: names of pictures that have none and are to be left out.
+    """
 
     by_name: dict
     class_names: list | None
     origin: str
+    unlabelled: list = field(default_factory=list)
+
+    def of(self, name):
+        """The label of a picture, or of a part of it such as `clip.mp4#000120`; None if it has none."""
+        label = self.by_name.get(name)
+        return self.by_name.get(file_of(name)) if label is None else label
 
 
-def read_labels(source, choice):
+def file_of(name):
+    """The file that a frame, tile or face was taken from: `clip.mp4#000120#x0y256` lies in `clip.mp4`."""
+    return PART.sub("", name) if "#" in name else name
+
+
+def read_labels(source, choice, regex=None, unlabelled="refuse"):
     """Find the label of every picture of a source.
 
     Args:
         source: `sources.Source`.
-        choice: "auto" (the source's own, from its dataset.json or with the embedded digits; otherwise none), "none",
-            "folders" (each folder is a class), or the name of a CSV or JSON file.
+        choice: "auto" (the source's own, from its dataset.json or whatever else it brings; otherwise none), "none",
+            "folders" (each folder is a class), or the name of a CSV, JSON or JSON-lines file.
+        regex: take the class name out of the picture's name by this regular expression (see `labels_from_names`); None = no.
+        unlabelled: "refuse" raises if a picture has no label; "drop" lists it in `Labels.unlabelled`.
     Returns:
         `Labels`, or None.
     Raises:
         UserError: a label belongs to no picture, a picture has no label, or labels cannot be read.
     """
-    if choice == "none":
+    if unlabelled not in UNLABELLED:
+        raise ValueError(f"unlabelled must be one of {UNLABELLED}, not {unlabelled}")
+    if regex is not None:
+        if choice != "auto":
+            raise UserError(f"--labels {choice} and --label-regex both tell where labels come from. Give one of them.")
+        labels = labels_from_names(source.names, regex)
+    elif choice == "none":
         return None
-    if choice == "auto":
+    elif choice == "auto":
         labels = _own_labels(source)
     elif choice == "folders":
-        labels = labels_from_folders(source.names)
+        labels = labels_from_folders(source.names, unlabelled)
     else:
         labels = _labels_from_file(source, choice)
-    if labels is not None:
-        _check_coverage(labels, source.names)
-    return labels
+    return None if labels is None else _covering(labels, source.names, unlabelled)
 
 
 def _own_labels(source):
@@ -62,164 +85,88 @@ def _own_labels(source):
 
 def _labels_from_file(source, choice):
     path = Path(choice)
-    data = path.read_bytes() if path.is_file() else source.text(choice)
+    try:
+        data = path.read_bytes() if path.is_file() else source.text(choice)
+    except OSError as error:
+        raise UserError(f"--labels {choice}: it cannot be read ({error.strerror or error}). Mend it, or give another.") from error
     if data is None:
         raise UserError(f"--labels {choice}: no such file, here or in the source. Write none, folders, or a CSV or JSON file.")
-    if path.suffix.lower() != ".json":
-        return parse_csv(data, choice)
-    by_name = parse_json(data, choice)
-    if by_name is None:
+    parsed = parse_labels(data, choice)
+    if parsed is None:
         raise UserError(f'--labels {choice}: it says "labels": null, that is, none. Give another file, or --labels none.')
-    return Labels(by_name, class_names_in(source.text("prepare.json")), choice)
+    by_name, class_names = parsed
+    if path.suffix.lower() == ".json":
+        class_names = class_names_in(source.text("prepare.json"))
+    return Labels(by_name, class_names, choice)
 
 
-def labels_from_folders(names):
+def labels_from_folders(names, unlabelled="refuse"):
     """Make each folder a class: the first folder level at which the pictures differ, in alphabetical order."""
-    paths = [name.split("/") for name in names]
-    loose = [name for name, path in zip(names, paths, strict=True) if len(path) == 1]
-    if loose:
+    paths = {name: name.split("/") for name in names if "/" in name}
+    loose = [name for name in names if name not in paths]
+    if loose and (unlabelled == "refuse" or not paths):
         raise UserError(
             f"--labels folders: {loose[0]} lies in no folder ({len(loose)} such). "
-            "Move each into the folder of its class, or give --labels none."
+            "Move each into the folder of its class, or give --unlabelled drop or --labels none."
         )
     level = 0
-    while all(len(path) > level + 2 for path in paths) and len({path[level] for path in paths}) == 1:
+    while all(len(path) > level + 2 for path in paths.values()) and len({path[level] for path in paths.values()}) == 1:
         level += 1
-    class_names = sorted({path[level] for path in paths})
-    number = {name: i for i, name in enumerate(class_names)}
-    return Labels({name: number[path[level]] for name, path in zip(names, paths, strict=True)}, class_names, "folders")
+    return Labels(*number_classes({name: path[level] for name, path in paths.items()}), "folders")
 
 
-def parse_json(data, where):
-    """Read NVIDIA's `{"labels": [["00000/img00000000.png", 3], ...]}` or `{"labels": null}`.
+def labels_from_names(names, regex):
+    """Take class names out of the pictures' names.
+
+    The class is the group called `label`, or else the first group, of the first place where the expression matches the
+    file's name without its folders; with them, if there is a slash in the expression.
 
     Args:
-        data: bytes of the file.
-        where: its name, for messages.
-    Returns:
-        `{name: label}`, or None.
+        names: of the pictures.
+        regex: Python regular expression with a group, such as `([^_]+)_`.
     """
     try:
-        pairs = json.loads(data)["labels"]
-        if pairs is None:
-            return None
-        by_name = {str(name).replace("\\", "/"): label for name, label in pairs}
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(
-            f'{where} is not a list of labels: it must look like {{"labels": [["a.png", 3], ["b.png", 0]]}}. Mend it.'
-        ) from error
-    if not by_name:
-        raise UserError(f'{where}: the list of labels is empty. Fill it, or write {{"labels": null}}.')
-    return _check_kind(by_name, where)
+        pattern = re.compile(regex)
+    except re.error as error:
+        raise UserError(f"--label-regex {regex}: not a regular expression ({error}). Write one like '([^_]+)_'.") from error
+    if not pattern.groups:
+        raise UserError(f"--label-regex {regex}: it has no group. Put the part that is the class into parentheses: '([^_]+)_'.")
+    group = "label" if "label" in pattern.groupindex else 1
+    words = {}
+    for name in names:
+        found = pattern.search(name if "/" in regex else name.rpartition("/")[2])
+        if found and found[group]:
+            words[name] = found[group]
+    if not words:
+        raise UserError(f"--label-regex {regex}: it matches none of the {len(names)} names, such as {names[0]}. Mend it.")
+    return Labels(*number_classes(words), f"--label-regex {regex}")
 
 
-def _check_kind(by_name, where):
-    """Turn lists into tuples of floats; raise unless all labels are class numbers or all are vectors of one length."""
-    checked = {}
-    first = None
-    for name, label in by_name.items():
-        if isinstance(label, list) and label and all(map(_is_number, label)):
-            label = tuple(float(v) for v in label)
-        elif not (_is_number(label) and isinstance(label, int) and 0 <= label < MOST_CLASSES):
-            raise UserError(
-                f"{where}: the label of {name} is {str(label)[:40]}. Labels are class numbers from 0 to {MOST_CLASSES - 1}, "
-                "or lists of finite numbers."
-            )
-        kind = len(label) if isinstance(label, tuple) else None
-        if first is None:
-            first = name, kind
-        elif kind != first[1]:
-            raise UserError(
-                f"{where}: the labels of {first[0]} and {name} differ in kind. Make all numbers, or all lists of one length."
-            )
-        checked[name] = label
-    return checked
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
-
-
-def class_names_in(data):
-    """Return the class names that a prepare.json (bytes, or None) holds, or None."""
-    names = _parse_about(data).get("class_names")
-    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        raise UserError("prepare.json: class_names is not a list of names. Mend or delete prepare.json.")
-    return names
-
-
-def stated_digest(data):
-    """Return the SHA-256 of the pictures that a prepare.json (bytes, or None) states, or None."""
-    digest = _parse_about(data).get("sha256")
-    return digest if isinstance(digest, str) else None
-
-
-def _parse_about(data):
-    try:
-        about = {} if data is None else json.loads(data)
-    except ValueError as error:
-        raise UserError("prepare.json beside dataset.json is not valid JSON. Mend or delete it.") from error
-    if not isinstance(about, dict):
-        raise UserError("prepare.json beside dataset.json is not what sgtool writes. Mend or delete it.")
-    return about
-
-
-def parse_csv(data, where):
-    """Read `file,label` lines.
-
-    Whole numbers are class numbers; other numbers, or several columns of numbers, are vectors; anything else is the
-    name of a class, and classes are numbered in alphabetical order. A first line that begins with `file`, `name`,
-    `path` or `image` is a heading.
-    """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"--labels {where}: it is not UTF-8 text. Save it as CSV in UTF-8.") from error
-    rows = {}
-    reader = csv.reader(io.StringIO(text))
-    for cells in reader:
-        cells = [cell.strip() for cell in cells]
-        if not any(cells) or (reader.line_num == 1 and cells[0].lower() in HEADINGS):
-            continue
-        if len(cells) < 2 or not all(cells):
-            raise UserError(f"--labels {where}: line {reader.line_num} is not of the form file,label. Mend it.")
-        name = cells[0].replace("\\", "/")
-        if name in rows:
-            raise UserError(f"--labels {where}: line {reader.line_num} gives {name} a second label. Leave one.")
-        rows[name] = cells[1:]
-    if not rows:
-        raise UserError(f"--labels {where}: it holds no labels. Write one line file,label for each picture.")
-    return _columns_to_labels(rows, where)
-
-
-def _columns_to_labels(rows, where):
-    if all(len(cells) == 1 and re.fullmatch(r"\d+", cells[0]) for cells in rows.values()):
-        return Labels({name: int(cells[0]) for name, cells in rows.items()}, None, where)
-    try:
-        vectors = {name: [float(cell) for cell in cells] for name, cells in rows.items()}
-    except ValueError:
-        vectors = None
-    if vectors is not None:
-        return Labels(_check_kind(vectors, f"--labels {where}"), None, where)
-    wide = next((name for name, cells in rows.items() if len(cells) > 1), None)
-    if wide is not None:
-        raise UserError(f"--labels {where}: the columns of {wide} are not all numbers. Give one class name, or numbers.")
-    class_names = sorted({cells[0] for cells in rows.values()})
-    number = {name: i for i, name in enumerate(class_names)}
-    return Labels({name: number[cells[0]] for name, cells in rows.items()}, class_names, where)
-
-
-def _check_coverage(labels, names):
-    present = set(names)
+def _covering(labels, names, unlabelled):
+    """Hold the labels against the pictures: same names in either, whatever way Unicode writes them."""
+    present = set(names) | {file_of(name) for name in names}
     absent = [name for name in labels.by_name if name not in present]
+    if absent:
+        labels = replace(labels, by_name=_respelt(labels.by_name, present))
+        absent = [name for name in absent if name in labels.by_name]
     if absent:
         raise UserError(
             f"{labels.origin}: it labels {absent[0]}, which is not in the source ({len(absent)} such). "
             "Mend the names (relative to the source), or give --labels none."
         )
-    bare = [name for name in names if name not in labels.by_name]
-    if bare:
+    bare = [name for name in names if labels.of(name) is None]
+    if bare and (unlabelled == "refuse" or len(bare) == len(names)):
         raise UserError(
             f"{labels.origin}: {bare[0]} has no label ({len(bare)} such of {len(names)}). "
-            "Label all of them, or give --labels none."
+            "Label all of them, or give --unlabelled drop or --labels none."
         )
+    return replace(labels, unlabelled=bare)
+
+
+def _respelt(by_name, present):
+    """Give names the spelling of the source where they differ only in how accents are composed (macOS takes them apart)."""
+    spelling = {unicodedata.normalize("NFC", name): name for name in present}
+    return {
+        name if name in present else spelling.get(unicodedata.normalize("NFC", name), name): label
+        for name, label in by_name.items()
+    }

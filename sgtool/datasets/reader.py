@@ -1,32 +1,24 @@
 """Reading a dataset: zip or folder, sgtool's or NVIDIA's."""
 
 import hashlib
+import io
 import json
-import os
-import zipfile
-import zlib
+import math
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from sgtool.datasets.labels import class_names_in, parse_json, stated_digest
+from sgtool.datasets.label_files import class_names_in, parse_json, stated_digest
+from sgtool.datasets.png_reading import plain_pixels
 from sgtool.datasets.sources import formats, is_picture_name
+from sgtool.datasets.stores import UNREADABLE, open_store
 from sgtool.errors import UserError
+from sgtool.images import from_pil
 
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
-# What reading a damaged, encrypted or absurdly large picture can raise.
-UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    RuntimeError,
-    NotImplementedError,
-    zlib.error,
-    zipfile.BadZipFile,
-    Image.DecompressionBombError,
-)
 PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # signature, length and name of the first chunk
+LARGEST_AT_ONCE = 4  # bytes of a picture file per byte of its pixels: what is larger is not read as a whole
 PNG_CHANNELS = {0: 1, 4: 2, 2: 3, 6: 4}  # colour type of a PNG without palette
 
 
@@ -47,68 +39,11 @@ def epoch_order(number, seed, epoch):
     return np.random.RandomState([seed, epoch]).permutation(number).astype(np.int64)
 
 
-class _ZipStore:
-    """Files in a zip. Each process opens it for itself; threads may share."""
-
-    def __init__(self, path):
-        self.path = path
-        self._handle = None
-        self._owner = None
-
-    @property
-    def archive(self):
-        if self._owner != os.getpid():  # first use, or after a fork: a shared handle would share its position
-            self._handle, self._owner = zipfile.ZipFile(self.path), os.getpid()
-        return self._handle
-
-    def __getstate__(self):
-        return {"path": self.path, "_handle": None, "_owner": None}
-
-    def names(self):
-        return [info.filename for info in self.archive.infolist() if not info.is_dir()]
-
-    def open(self, name):
-        return self.archive.open(name)
-
-    def contents(self, names, quick):
-        """(name, size, CRC) of files: tells whether two zips hold the same. `quick` or not, a zip lists its checksums."""
-        infos = [self.archive.getinfo(name) for name in names]
-        return [(info.filename, info.file_size, info.CRC) for info in infos]
-
-
-class _FolderStore:
-    """Files in a folder."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def names(self):
-        return [
-            os.path.relpath(os.path.join(here, name), self.path).replace(os.sep, "/")
-            for here, _, names in os.walk(self.path)
-            for name in names
-        ]
-
-    def open(self, name):
-        return open(os.path.join(self.path, name), "rb")
-
-    def contents(self, names, quick):
-        """(name, size, CRC) of files: tells whether two folders hold the same. `quick` leaves the CRC out: nothing is read."""
-        if quick:
-            return [(name, os.path.getsize(os.path.join(self.path, name))) for name in names]
-        return [(name, len(data), zlib.crc32(data)) for name in names for data in [self.read(name)]]
-
-    def read(self, name):
-        """The bytes of a file."""
-        with self.open(name) as file:
-            return file.read()
-
-
 class ImageDataset:
     """Pictures of one shape, perhaps with labels.
 
-    `dataset[i]` is a uint8 array `[C, H, W]` and its label: an int, a float32 array `[D]`, or None. Can be pickled, and
-    used from several threads and from forked processes.
+    `dataset[i]` is a uint8 array `[C, H, W]` and its label: an int, a float32 array `[D]`, or None; `dataset.batch(indices)`
+    reads many pictures at once. Can be pickled, and used from several threads and from forked processes.
 
     Attributes:
         name: file name without ending.
@@ -127,11 +62,18 @@ class ImageDataset:
         self.names = names
         self.resolution = shape[:2]
         self.channels = shape[2]
+        self._shape = tuple(shape)
+        self._most_at_once = LARGEST_AT_ONCE * math.prod(shape) + 4096
         self.label_dim = label_dim
         self.class_names = class_names
         self._base_labels = labels
         self._base_fingerprint = fingerprint
         self._mirror = mirror
+        self._decoded = None  # uint8 [N, C, H, W] of the pictures read so far, if they are kept
+        self._is_decoded = None  # bool [N]
+
+    def __getstate__(self):
+        return self.__dict__ | {"_decoded": None, "_is_decoded": None}
 
     def __len__(self):
         return len(self.names) * (2 if self._mirror else 1)
@@ -141,20 +83,79 @@ class ImageDataset:
             raise IndexError(f"picture {index} of {len(self)}")
         index = int(index) % len(self)
         base = index % len(self.names)
-        picture = self._read(self.names[base])
-        if index != base:
-            picture = picture[:, :, ::-1]
+        picture = np.empty([self.channels, *self.resolution], np.uint8)
+        picture[...] = self._picture(base) if index == base else self._picture(base)[:, :, ::-1]
         label = None if self._base_labels is None else self._base_labels[base]
-        return np.ascontiguousarray(picture), int(label) if np.ndim(label) == 0 and label is not None else label
+        return picture, int(label) if np.ndim(label) == 0 and label is not None else label
 
-    def _read(self, name):
+    def keep(self, most_bytes):
+        """Keep the pictures in memory once they were read, if all of them decoded take no more than `most_bytes`.
+
+        Returns:
+            whether they are kept. Copies of the dataset, pickled ones too, start anew.
+        """
+        shape = (len(self.names), self.channels, *self.resolution)
+        if self._decoded is None and math.prod(shape) <= most_bytes:
+            self._decoded, self._is_decoded = np.empty(shape, np.uint8), np.zeros(len(self.names), bool)
+        return self._decoded is not None
+
+    def batch(self, indices):
+        """Read many pictures.
+
+        Args:
+            indices: ints `[n]`, 0 to `len` - 1.
+        Returns:
+            uint8 array `[n, C, H, W]`, a new one.
+        Raises:
+            IndexError: there is no such picture.
+            UserError: a picture cannot be read.
+        """
+        indices = np.asarray(indices, np.int64)
+        if ((indices < 0) | (indices >= len(self))).any():
+            raise IndexError(f"pictures {indices.min()} to {indices.max()} of {len(self)}")
+        bases = indices % len(self.names)
+        if self._decoded is None:
+            pictures = np.empty([len(bases), self.channels, *self.resolution], np.uint8)
+            for place, base in zip(pictures, bases, strict=True):
+                place[...] = self._picture(base)
+        else:
+            for base in bases[~self._is_decoded[bases]]:
+                self._picture(base)
+            pictures = self._decoded[bases]
+        flipped = indices != bases
+        if flipped.any():
+            pictures[flipped] = pictures[flipped, :, :, ::-1]
+        return pictures
+
+    def _picture(self, base):
+        """Picture `base` as it is stored or kept, a view `[C, H, W]`."""
+        if self._decoded is not None and self._is_decoded[base]:
+            return self._decoded[base]
+        name = self.names[base]
         try:
-            with self._store.open(name) as file, Image.open(file, formats=formats()) as image:
-                array = np.asarray(image)
+            pixels = self._read(name)
+            if pixels.shape != self._shape:
+                raise ValueError(f"it is {_shape_text(pixels.shape)} now")
         except UNREADABLE as error:
             where = f"{self._store.path}: {name}"
             raise UserError(f"{where} cannot be read ({error}). Make the dataset again with sgtool prepare.") from error
-        return array[np.newaxis] if array.ndim == 2 else array.transpose(2, 0, 1)  # [C, H, W]
+        pixels = pixels.transpose(2, 0, 1)
+        if self._decoded is not None:
+            self._decoded[base] = pixels
+            self._is_decoded[base] = True  # only now: another thread may look
+        return pixels
+
+    def _read(self, name):
+        """Decode a picture into an array `[H, W, C]`."""
+        with self._store.open(name) as file:
+            if self._store.size(name) <= self._most_at_once:
+                data = file.read()
+                pixels = plain_pixels(data, self._shape)
+                if pixels is not None:
+                    return pixels
+                file = io.BytesIO(data)  # Pillow reads in small steps, which cost more in a zip
+            with Image.open(file, formats=formats()) as image:
+                return from_pil(image)
 
     @property
     def labels(self):
@@ -226,7 +227,7 @@ def open_dataset(path, mirror=False):
         UserError: it is not there, it is no dataset, the pictures differ in shape, or labels are missing.
     """
     path = Path(path)
-    store = _open_store(path)
+    store = open_store(path)
     files = store.names()
     names = sorted(name for name in files if is_picture_name(name))
     if not names:
@@ -240,19 +241,6 @@ def open_dataset(path, mirror=False):
     fingerprint = _fingerprint(store, about, names, labels)
     dataset = ImageDataset(store, path.stem, names, shape, labels, label_dim, class_names, fingerprint)
     return dataset.mirrored() if mirror else dataset
-
-
-def _open_store(path):
-    if path.is_dir():
-        return _FolderStore(str(path))
-    if not path.exists():
-        raise UserError(f"{path} does not exist. Give a dataset made by: sgtool prepare SOURCE {path.stem}.zip")
-    store = _ZipStore(str(path))
-    try:
-        store.names()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise UserError(f"{path} is not a dataset: neither a folder nor a readable zip. Make one with sgtool prepare.") from error
-    return store
 
 
 def _common_shape(store, names):

@@ -1,52 +1,40 @@
 """One picture of any kind into one uint8 array of the size and channels that were asked for."""
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 from PIL import Image, ImageColor
 
+from sgtool.datasets.geometry import MIDDLE, NEED_SIZE, TRANSFORMS, WITH_BARS, Conversion, Skip, output_size, pieces
 from sgtool.errors import UserError
 from sgtool.images import from_pil
 
-TRANSFORMS = ("none", "center-crop", "center-crop-wide", "square-crop", "pad")
 FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
     "box": Image.Resampling.BOX,
     "bicubic": Image.Resampling.BICUBIC,
     "nearest": Image.Resampling.NEAREST,
 }
-NEED_SIZE = ("center-crop", "center-crop-wide", "pad")
 WHITE, BLACK, CLEAR = (255, 255, 255, 255), (0, 0, 0, 255), (0, 0, 0, 0)
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 STRETCH = 1.02  # a change of proportions by more than this ratio is reported
+REDUCTIONS = (1, 2, 4, 8)  # by which a JPEG decoder can shrink
 
-
-class Skip(Exception):
-    """This picture is left out; the text is the reason. `unreadable` ones are what `--strict` refuses."""
-
-    def __init__(self, reason, unreadable=False):
-        super().__init__(reason)
-        self.unreadable = unreadable
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """What is done to every picture, in this order: 8 bits, channels, crop, resize, pad.
-
-    Attributes:
-        size: (width, height) in pixels to reach; None in either place keeps what the transform leaves there.
-        transform: one of `TRANSFORMS`.
-        resize_filter: key of `FILTERS`.
-        channels: 1 (grey), 3 (RGB) or 4 (RGBA).
-        background: RGBA under transparent pixels and around padded ones, 0..255; None is white, but black around
-            center-crop-wide and transparent around pictures of 4 channels.
-    """
-
-    size: tuple = (None, None)
-    transform: str = "none"
-    resize_filter: str = "lanczos"
-    channels: int = 3
-    background: tuple | None = None
+__all__ = [
+    "FILTERS",
+    "NEED_SIZE",
+    "TRANSFORMS",
+    "Conversion",
+    "Skip",
+    "convert",
+    "convert_all",
+    "convert_sizes",
+    "is_grey",
+    "output_size",
+    "parse_colour",
+    "to_8_bit",
+    "to_channels",
+]
 
 
 def parse_colour(text):
@@ -127,86 +115,111 @@ def to_channels(image, channels, background):
     return (image if image.mode == mode else image.convert(mode)), notes
 
 
-def centred_box(size, aspect):
-    """Find the largest centred box of a picture.
+def convert(image, conversion, original=None):
+    """Turn a PIL image of any mode and size into what `conversion` says, where that is one picture.
 
     Args:
-        size: (width, height) of the picture.
-        aspect: (width, height) whose proportions the box has, to the nearest pixel.
-    Returns:
-        (left, top, right, bottom) in pixels; an odd pixel more is cut from the right or the bottom.
-    """
-    width = max(1, min(size[0], round(size[1] * aspect[0] / aspect[1])))
-    height = max(1, min(size[1], round(size[0] * aspect[1] / aspect[0])))
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    return left, top, left + width, top + height
-
-
-def output_size(size, conversion):
-    """Tell what size a picture of (width, height) `size` will have after `conversion`."""
-    if conversion.transform == "center-crop-wide":
-        return conversion.size[0], conversion.size[0]
-    if conversion.transform == "square-crop":
-        size = (min(size), min(size))
-    return conversion.size[0] or size[0], conversion.size[1] or size[1]
-
-
-def shape_picture(image, conversion):
-    """Crop, resize and pad an image of mode L, RGB or RGBA.
-
-    Returns:
-        the image, of size `output_size(image.size, conversion)`, and notes: "enlarged", "stretched".
-    Raises:
-        Skip: center-crop-wide drops pictures that are narrower than the width asked for, or too wide in proportion.
-    """
-    target = output_size(image.size, conversion)
-    if conversion.transform == "pad":
-        scale = min(1, target[0] / image.width, target[1] / image.height)  # never enlarges
-        image, notes = _resize(image, tuple(max(1, round(n * scale)) for n in image.size), conversion)
-        return _on_canvas(image, target, conversion), [note for note in notes if note != "stretched"]
-    if conversion.transform == "center-crop-wide":
-        wide = conversion.size
-        if image.width < wide[0] or round(wide[0] * image.height / image.width) < wide[1]:
-            raise Skip(f"{image.width}x{image.height} is too small or too wide for {wide[0]}x{wide[1]}")
-        image, notes = _resize(image.crop(centred_box(image.size, wide)), wide, conversion)
-        return _on_canvas(image, target, conversion), notes
-    if conversion.transform == "square-crop":
-        image = image.crop(centred_box(image.size, (1, 1)))
-    elif conversion.transform == "center-crop":
-        image = image.crop(centred_box(image.size, target))
-    return _resize(image, target, conversion)
-
-
-def _resize(image, size, conversion):
-    if image.size == size:
-        return image, []
-    notes = ["enlarged"] if size[0] > image.width or size[1] > image.height else []
-    ratio = image.width * size[1] / (image.height * size[0])
-    if conversion.transform == "none" and max(ratio, 1 / ratio) > STRETCH:
-        notes.append("stretched")
-    return image.resize(size, FILTERS[conversion.resize_filter]), notes
-
-
-def _on_canvas(image, size, conversion):
-    colour = conversion.background
-    if colour is None:
-        opaque = BLACK if conversion.transform == "center-crop-wide" else WHITE
-        colour = CLEAR if conversion.channels == 4 else opaque
-    canvas = Image.new("RGBA", size, colour).convert(image.mode)
-    canvas.paste(image, ((size[0] - image.width) // 2, (size[1] - image.height) // 2))
-    return canvas
-
-
-def convert(image, conversion):
-    """Turn a PIL image of any mode and size into what `conversion` says.
-
+        image: PIL image, upright.
+        conversion: `Conversion` of any transform but tile.
+        original: (width, height) of the picture in its file, if the decoder has reduced it.
     Returns:
         uint8 array `[H, W, C]`, and a list of notes on what was done: "16 bit", "float", "transparent", "enlarged",
         "stretched".
     Raises:
         Skip: the picture is left out; the text says why.
     """
+    if conversion.transform == "tile":
+        raise ValueError("tiles are several pictures: take convert_all")
+    ((_, pixels, notes),) = convert_all(image, conversion, original)
+    return pixels, notes
+
+
+def convert_all(image, conversion, original=None):
+    """Turn a PIL image into all the pictures that `conversion` makes of it.
+
+    Arguments and errors as in `convert`.
+
+    Returns:
+        list of (suffix, uint8 array `[H, W, C]`, list of notes); suffixes as in `geometry.Piece`.
+    """
+    (result,) = convert_sizes(image, [conversion], original)
+    if isinstance(result, Skip):
+        raise result
+    return result
+
+
+def convert_sizes(image, conversions, original=None):
+    """Turn a PIL image into pictures of several sizes, with one look at its colours and at where there is most to see.
+
+    Args:
+        image: PIL image, upright.
+        conversions: `Conversion`s that differ in size, resize filter or transform, not in channels, background or focus.
+        original: (width, height) of the picture in its file, if the decoder has reduced it.
+    Returns:
+        for each conversion, in order, what `convert_all` gives, or the `Skip` that says why this one leaves the picture out.
+    Raises:
+        Skip: the picture is left out by all, for its colours.
+    """
+    if len({(c.channels, c.background, c.focus) for c in conversions}) != 1:
+        raise ValueError("the conversions of one picture must agree in channels, background and focus")
     image, depth = to_8_bit(image)
-    image, alpha = to_channels(image, conversion.channels, conversion.background)
-    image, shape = shape_picture(image, conversion)
-    return from_pil(image), [*depth, *alpha, *shape]
+    image, alpha = to_channels(image, conversions[0].channels, conversions[0].background)
+    original, place = original or image.size, _place(image, conversions[0].focus)
+    results = []
+    for conversion in conversions:
+        try:
+            made = [_make(image, piece, conversion, original) for piece in pieces(original, conversion, place)]
+        except Skip as skip:
+            results.append(skip)
+        else:
+            results.append([(suffix, pixels, [*depth, *alpha, *notes]) for suffix, pixels, notes in made])
+    return results
+
+
+def _place(image, focus):
+    if focus == "center":
+        return MIDDLE
+    from sgtool.datasets.saliency import square_place  # late: SciPy takes as long to import as many pictures to convert
+
+    return square_place(image)
+
+
+def _make(image, piece, conversion, original):
+    """Cut one piece out of an image of mode L, RGB or RGBA; return suffix, pixels, and notes: "enlarged", "stretched"."""
+    left, top, right, bottom = piece.box
+    width, height = right - left, bottom - top
+    notes = ["enlarged"] if piece.size[0] > width or piece.size[1] > height else []
+    ratio = width * piece.size[1] / (height * piece.size[0])
+    if conversion.transform == "none" and max(ratio, 1 / ratio) > STRETCH:
+        notes.append("stretched")
+    image = _resized(image, piece, FILTERS[conversion.resize_filter], original)
+    if piece.canvas != piece.size:
+        image = _on_canvas(image, piece.canvas, conversion)
+    return piece.suffix, from_pil(image), notes
+
+
+def _resized(image, piece, resample, original):
+    """Cut the box out, which is in pixels of the original, and resize it."""
+    across, down = (_reduction(*sides) for sides in zip(original, image.size, strict=True))
+    left, right = piece.box[0] / across, min(piece.box[2] / across, image.width)
+    top, bottom = piece.box[1] / down, min(piece.box[3] / down, image.height)
+    x, y = int(left), int(top)
+    image = image.crop((x, y, math.ceil(right), math.ceil(bottom)))
+    if (right - left, bottom - top) == piece.size:
+        return image
+    return image.resize(piece.size, resample, box=(left - x, top - y, right - x, bottom - y))
+
+
+def _reduction(original, decoded):
+    """How many pixels of the original one pixel of the decoded picture stands for. The last may stand for fewer."""
+    return next((n for n in REDUCTIONS if math.ceil(original / n) == decoded), original / decoded)
+
+
+def _on_canvas(image, size, conversion):
+    colour = conversion.background
+    if colour is None:
+        opaque = BLACK if conversion.transform in WITH_BARS else WHITE
+        colour = CLEAR if conversion.channels == 4 else opaque
+    canvas = Image.new("RGBA", size, colour).convert(image.mode)
+    canvas.paste(image, ((size[0] - image.width) // 2, (size[1] - image.height) // 2))
+    return canvas

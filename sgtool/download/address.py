@@ -31,12 +31,18 @@ def parts_of(url):
 def shown(url):
     """Return a URL for messages and records: without user name and password, and without what follows a question mark."""
     parts = parts_of(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) + ("?…" if parts.query else "")
+    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return printable(bare) + ("?…" if parts.query else "")
+
+
+def printable(text):
+    """Return a text from elsewhere as a terminal may show it: control characters as \\x1b."""
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _bare(url):
     """Show an address that cannot be split: short, and without what could be a password."""
-    return re.sub(r"//[^/]*@", "//", str(url)).partition("?")[0][:200]
+    return printable(re.sub(r"//[^/]*@", "//", str(url)).partition("?")[0][:200])
 
 
 def file_name(url):

@@ -10,7 +10,7 @@ import requests
 from tqdm import tqdm
 
 from sgtool import __version__
-from sgtool.download.address import BY_HAND, parts_of, shown
+from sgtool.download.address import BY_HAND, parts_of, printable, shown
 from sgtool.download.reasons import Broken, amount, not_writable, reason_of
 from sgtool.errors import UserError
 
@@ -121,7 +121,7 @@ def _place(url, response, part, have, version):
     if status in (206, 416):
         part.forget()
         raise Broken(f"{shown(url)}: what had arrived does not fit the file there.")
-    answer = f"{shown(url)}: the server answered {status} {response.reason or ''}".rstrip()
+    answer = f"{shown(url)}: the server answered {status} {printable(response.reason or '')[:80]}".rstrip()
     if status in (408, 425, 429) or status >= 500:
         raise Broken(f"{answer}.", wait=_whole_number(response.headers.get("Retry-After")) or 0)
     remedies = {401: "It asks for a login: ", 403: "It does not give the file to everyone: "}
@@ -181,7 +181,7 @@ def _refuse_pages(url, response, first):
     head = first[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if re.match(rb"<!doctype html|<html|<head|<\?xml", head) or (kind in PAGES and b"\0" not in head):
         raise UserError(
-            f"{shown(url)}: the server answered with a page ({kind or 'HTML'}) instead of a file, "
+            f"{shown(url)}: the server answered with a page ({printable(kind or 'HTML')}) instead of a file, "
             f"perhaps to log in or to confirm something. Give the address of the file itself, or {BY_HAND}."
         )
     if head.startswith(b"version https://git-lfs"):

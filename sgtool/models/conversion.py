@@ -112,12 +112,17 @@ def _suffixes():
 
 def _check_place(target, force):
     """Raise UserError unless a file may be written to `target`."""
-    if target.is_dir():
-        raise UserError(f"{target} is a folder. Give the name of the new file.")
-    if not target.absolute().parent.is_dir():
-        raise UserError(f"{target}: there is no folder {target.absolute().parent}. Make it first.")
-    if target.exists() and not force:
-        raise UserError(f"{target} is there already. Give another name, or --force to replace it.")
+    try:
+        if target.is_dir():
+            raise UserError(f"{target} is a folder. Give the name of the new file.")
+        if not target.absolute().parent.is_dir():
+            raise UserError(f"{target}: there is no folder {target.absolute().parent}. Make it first.")
+        if target.exists() and not target.is_file():
+            raise UserError(f"{target} is a device or a pipe. Give the name of the new file.")
+        if target.exists() and not force:
+            raise UserError(f"{target} is there already. Give another name, or --force to replace it.")
+    except OSError as error:  # the name is too long, or the folder may not be looked into
+        raise UserError(f"{target} cannot be written: {error.strerror or error}. Give another name.") from error
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def write_preview(path, target, truncation_psi=1.0, progress=False):
         UserError: the network cannot be run, or `target` is a file of another kind.
     """
     target = Path(target)
-    if target.exists() and not _is_ours(target):
+    if os.path.exists(target) and not _is_ours(target):
         raise UserError(f"--preview {target} is there already and is no picture made by sgtool. Choose another name.")
     if not math.isfinite(truncation_psi):
         raise UserError(f"--trunc {truncation_psi} is not a number to work with. Give 1 for no truncation, or less, like 0.7.")
@@ -47,6 +48,8 @@ def write_preview(path, target, truncation_psi=1.0, progress=False):
 
 def _is_ours(path):
     try:
+        if not path.is_file():  # opening a pipe would wait
+            return False
         with Image.open(path) as picture:
             return RECIPE in picture.info
     except (OSError, ValueError):

@@ -86,8 +86,10 @@ def check_state(path, name, expected, state, exact):
     if missing or unknown:
         what = f"lacks {missing[0]}" if missing else f"has an unknown {shown(str(unknown[0]))}"
         raise UserError(f"{path}: {name} does not fit its description: it {what}. Copy or download the file again.")
-    for key in expected.keys() & state.keys():
-        wanted, found = expected[key], state[key]
+    for key, wanted in expected.items():
+        if key not in state:
+            continue
+        found = state[key]
         alike = found.dtype == wanted.dtype or not exact and found.dtype.is_floating_point
         if tuple(found.shape) != tuple(wanted.shape) or not alike:
             found, wanted = (f"{list(t.shape)} {t.dtype}".replace("torch.", "") for t in (found, wanted))

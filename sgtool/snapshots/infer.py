@@ -4,6 +4,7 @@ Names are stylegan2-ada-pytorch's. Shapes do not tell everything; what is taken 
 """
 
 import math
+import re
 
 import torch
 
@@ -39,7 +40,7 @@ def generator_keywords(state):
     """
     mapping = _mapping(state)
     widths, names = _widths(state, "synthesis.b{}.conv1.weight")
-    last, taps = names[-1], _first_filter(state, "synthesis.")
+    last, taps = names[-1], _filter(state, "synthesis.")
     synthesis = _channels(widths) | {"architecture": _generator_architecture(state, names)}
     if f"{last}.conv1.noise_strength" not in state:
         synthesis["use_noise"] = False
@@ -75,7 +76,7 @@ def discriminator_keywords(state, img_resolution=None):
     """
     inner, inputs = shape_of(state, "b4.conv.weight", 4)[:2]
     upper, names = _widths(state, "b{}.conv0.weight", first=8) if "b8.conv0.weight" in state else ([], ["b4"])
-    widths, taps = [inner, *upper], _first_filter(state, "b")
+    widths, taps = [inner, *upper], _filter(state, "")
     conditional = "mapping.embed.weight" in state
     mapping = _mapping(state) if conditional else {"labels": 0}
     keywords = {
@@ -168,10 +169,13 @@ def _whole(taps):
     return taps.round().to(torch.int64).tolist() if taps.abs().max() < 1000 else None
 
 
-def _first_filter(state, prefix):
-    """Return the taps of the first of the filters in `state`, the default if it has none."""
-    names = (name for name in state if name.startswith(prefix) and name.endswith(".resample_filter"))
-    name = next(names, None)
+def _filter(state, prefix):
+    """Return the taps of the filter with which the network resamples, the default if `state` has none.
+
+    Layers that do not resample have one too, without a use for it, which may be another.
+    """
+    layer = "conv0" if prefix else "conv1"
+    name = next((name for name in state if re.fullmatch(rf"{prefix}b\d+(\.{layer}|\.skip)?\.resample_filter", name)), None)
     return DEFAULT_FILTER if name is None else taps_of(read_filter(state[name]))
 
 

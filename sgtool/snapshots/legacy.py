@@ -119,7 +119,7 @@ def storage_in(machine, data):
         raise Refused("nests torch.load in torch.load, which no model does, and is not opened.")
     if not isinstance(data, (Span, bytes)):
         raise damaged("a storage of it is not bytes")
-    place = data.start if isinstance(data, Span) else data
+    place = (id(data.file), data.start) if isinstance(data, Span) else data  # the file lives as long as the storage
     if place not in machine.storages:
         span = data if isinstance(data, Span) else Span(BytesIO(data), 0, len(data))
         start = span.read(0, min(32, len(span)))

@@ -1,15 +1,46 @@
 """Opcodes of a pickle that put a number, a text or bytes on the stack. Functions of the machine (`unpickler.Machine`)."""
 
 import codecs
+import io
 import re
 import struct
 
-from sgtool.snapshots.spans import damaged
+from sgtool.snapshots.spans import Span, damaged
 
 LONG = 256  # bytes from which on they are not read but come out as a `Span`
-LONGEST_TEXT = 1 << 20  # bytes of one str; source text in genuine files has up to 200 KB
+LONGEST_TEXT = 1 << 20  # bytes of one str in protocol 0; source text in genuine files has up to 200 KB
+LONG_TEXT = 1 << 16  # bytes from which on a text of the other protocols comes out as a `LongText`
 LONGEST_NAME = 1 << 10
+BLOCK = 1 << 20  # bytes of a long text that are decoded at a time
+UTF8 = codecs.getincrementaldecoder("utf-8")
 LONGEST_NUMBER = 1 << 10  # bytes of a binary integer; in text, 4,300 digits
+
+
+class LongText:
+    """A text that is too long to be read: source text, or numbers, which protocol 2 writes as text since it has no bytes."""
+
+    def __init__(self, span):
+        self.span, self.decoded = span, None
+
+    def __repr__(self):
+        return "<a long text>"
+
+    def latin1(self):
+        """Return the bytes that it stands for, one for each character, as a `Span`. They are made once, and stay in memory.
+
+        Raises:
+            Refused: it is not UTF-8, or has characters that are no bytes.
+        """
+        if self.decoded is None:
+            decoder, data = UTF8(), io.BytesIO()
+            try:
+                for at in range(0, len(self.span), BLOCK):
+                    block = self.span.read(at, min(BLOCK, len(self.span) - at))
+                    data.write(decoder.decode(block, at + BLOCK >= len(self.span)).encode("latin-1"))
+            except UnicodeError as error:
+                raise damaged("it has text where bytes should be") from error
+            self.decoded = Span(data, 0, data.tell())
+        return self.decoded
 
 
 def _constant(value):
@@ -65,9 +96,9 @@ def _float(m):
 def _sized_text(form):
     def read(m):
         size = m.stream.number(form, struct.calcsize(form))
-        if size > LONGEST_TEXT:
+        if size > len(m.stream.span):
             raise damaged(f"it has a text of {size} bytes")
-        m.stack.append(m.text(m.stream.take(size)))
+        m.stack.append(LongText(m.stream.skip(size)) if size > LONG_TEXT else m.text(m.stream.take(size)))
 
     return read
 

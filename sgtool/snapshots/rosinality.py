@@ -5,7 +5,6 @@ import math
 import torch
 
 from sgtool.networks import PictureShape
-from sgtool.ops import setup_filter
 from sgtool.snapshots import statedict
 from sgtool.snapshots.contents import Contents, Packed
 from sgtool.snapshots.inert import Inert
@@ -122,9 +121,6 @@ def _packed(state, rows, kind, contents, latent_avg):
     packed = statedict.packed(named, contents.networks, contents.notes)
     if taps != DEFAULT_FILTER and not packed.unsupported:
         packed.init.setdefault("synthesis_kwargs" if kind == "G" else "block_kwargs", {})["resample_filter"] = taps
-        unused = ("conv1",) if kind == "G" else ("fromrgb", "conv0", "conv")  # they do not resample
-        layers = [name.removesuffix(".weight") for name in packed.state if name.endswith(tuple(f".{n}.weight" for n in unused))]
-        packed.state.update({f"{layer}.resample_filter": setup_filter(DEFAULT_FILTER) for layer in layers})
     return packed
 
 

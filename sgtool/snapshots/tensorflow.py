@@ -11,10 +11,10 @@ import torch
 
 from sgtool.snapshots.contents import Contents, Packed
 from sgtool.snapshots.inert import Inert, shown
-from sgtool.snapshots.infer import Unlike, generator_keywords
+from sgtool.snapshots.infer import DEFAULT_FILTER, Unlike, generator_keywords
 from sgtool.snapshots.plain import ABSENT, brief, judge_keywords, named_widths, number, option, plain
 from sgtool.snapshots.spans import Refused, Stored, damaged
-from sgtool.snapshots.variables import Changed, discriminator_variables, filters, generator_variables, levels_of
+from sgtool.snapshots.variables import Changed, discriminator_variables, generator_variables, levels_of
 
 OLDEST = 4  # version of the pickles that can be mapped
 MOST_NETWORKS = 16
@@ -211,9 +211,7 @@ def _translated(net, table, notes):
         raise Unlike(f"a variant of StyleGAN2 (with the variable {shown(min(left - grown - unused))})")
     if grown:
         notes.append("RGB layers of smaller sizes, from when the network was growing, were left out.")
-    taps = net.given("resample_kernel")
-    taps = [1, 1] if taps is None else taps  # None stands for a box of two pixels
-    return filters(state, option("resample_filter", taps, default=[1, 3, 3, 1])) | state
+    return state
 
 
 def _generator(net, notes):
@@ -226,7 +224,7 @@ def _generator(net, notes):
     average = 1.0 if average is None else average  # never moves, but is there
     init["mapping_kwargs"]["w_avg_beta"] = option("w_avg_beta", average, default=0.995)
     init["synthesis_kwargs"] |= _widths(net, init["synthesis_kwargs"], init["img_resolution"])
-    init["synthesis_kwargs"] |= _computing(net) | _activation(net, "nonlinearity")
+    init["synthesis_kwargs"] |= _computing(net) | _activation(net, "nonlinearity") | _filter(net)
     return init, state
 
 
@@ -238,9 +236,9 @@ def _discriminator(net, resolution, notes):
     init = judge_keywords(state, resolution)
     init |= _widths(net, init, init["img_resolution"]) | _computing(net)
     init["epilogue_kwargs"] = init.get("epilogue_kwargs", {}) | _minibatch(net) | _activation(net, "nonlinearity")
-    block = _activation(net, "nonlinearity")
+    block = _activation(net, "nonlinearity") | _filter(net)
     if block:
-        init["block_kwargs"] = init.get("block_kwargs", {}) | block
+        init["block_kwargs"] = block
     if "mapping_kwargs" in init:
         init["mapping_kwargs"] |= _label_map(net, 0.1)
     return init, state
@@ -270,6 +268,14 @@ def _activation(net, argument):
     """Return the activation, if it is not the usual one."""
     name = option("activation", net.given(argument), default="lrelu")
     return {} if name == "lrelu" else {"activation": name}
+
+
+def _filter(net):
+    """Return the resampling filter, which no variable holds, if it is not the usual one."""
+    taps = net.given("resample_kernel")
+    taps = [1, 1] if taps is None else taps  # None stands for a box of two pixels
+    taps = option("resample_filter", taps, default=DEFAULT_FILTER)
+    return {} if taps == DEFAULT_FILTER else {"resample_filter": taps}
 
 
 def _minibatch(net):

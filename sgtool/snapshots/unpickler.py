@@ -119,8 +119,9 @@ def unpickle(span, vocabulary, persistent=None, budget=None):
         persistent: function of a persistent id -> value; None = it may have none.
         budget: `Budget`; None = of the span's size.
     Returns:
-        (value, number of bytes). The value has dicts, lists, tuples, sets, numbers, texts, bytes (`Span` if longer than
-        `LONG`) and what the makers make. It does not contain itself and is at most `inert.MOST_LEVELS` deep.
+        (value, number of bytes). The value has dicts, lists, tuples, sets, numbers, texts (`LongText` if longer than
+        `LONG_TEXT`), bytes (`Span` if longer than `LONG`) and what the makers make. It does not contain itself and is at
+        most `inert.MOST_LEVELS` deep.
     Raises:
         Refused: it asks for a name that is not in the vocabulary, or is damaged.
     """

@@ -7,7 +7,6 @@ added to it at run time) are not.
 import re
 from dataclasses import dataclass
 
-from sgtool.ops import setup_filter
 from sgtool.snapshots.lazy import read
 from sgtool.snapshots.spans import Refused, damaged
 
@@ -131,23 +130,6 @@ def discriminator_variables(variables, levels):
     rows += _mapping(variables, "LabelEmbed", "Mapping{}")
     rows += _plain("b4.conv", f"{levels[0]}/Conv", KERNEL) + _plain("b4.fc", f"{levels[0]}/Dense0", DENSE)
     return rows + _plain("b4.out", "Output", DENSE)
-
-
-def filters(state, taps):
-    """Return the filters of a network, which TensorFlow's variables do not hold: {PyTorch's name: tensor}.
-
-    Layers that do not resample have the usual filter all the same, and no use for it.
-
-    Args:
-        state: tensors by PyTorch's names.
-        taps: of the filter of layers that resample.
-    """
-    resampling = ("conv0", "skip") if "synthesis.b4.const" in state else ("conv1", "skip")
-    taps, usual = setup_filter(taps), setup_filter([1, 3, 3, 1])
-    layers = [re.fullmatch(r"((?:synthesis\.)?b\d+)\.(conv[01]?|skip|fromrgb)\.weight", name) for name in state]
-    pairs = [layer.groups() for layer in layers if layer]
-    blocks = {f"{block}.resample_filter": taps for block, layer in pairs if block != "b4"}
-    return blocks | {f"{block}.{layer}.resample_filter": taps if layer in resampling else usual for block, layer in pairs}
 
 
 def _plain(layer, place, change):

@@ -5,6 +5,7 @@ import torch
 from sgtool.snapshots import rebuild
 from sgtool.snapshots.inert import Inert, Maker
 from sgtool.snapshots.legacy import StorageType, storage_in, storage_types
+from sgtool.snapshots.literals import LongText
 from sgtool.snapshots.spans import Refused, Span, damaged
 
 STORAGES = {
@@ -136,6 +137,8 @@ def _bytes(machine, text="", encoding="latin1"):
     """_codecs.encode, bytes and bytearray, which stand for bytes in protocols that have no opcode for them."""
     if isinstance(text, (bytes, bytearray, Span)):
         return text
+    if isinstance(text, LongText) and encoding in ("latin1", "latin-1"):
+        return text.latin1()
     if type(text) is not str or encoding not in ("latin1", "latin-1", "iso-8859-1", "utf-8", "utf8", "ascii"):
         raise Refused("asks to make bytes of something that is no text, and is not opened.")
     machine.budget.spend(len(text) >> 4)

@@ -97,7 +97,7 @@ def test_a_missing_path_is_refused(tmp_path):
 
 def test_an_empty_folder_is_refused(tmp_path):
     (tmp_path / "in").mkdir()
-    assert "holds nothing. Give a folder or zip of PNG" in refused(tmp_path / "in", tmp_path / "d.zip")
+    assert "holds nothing. Give a folder" in refused(tmp_path / "in", tmp_path / "d.zip")
 
 
 def test_a_folder_of_text_files_is_refused(tmp_path):
@@ -153,20 +153,10 @@ def test_a_missing_destination_is_a_usage_error(folder):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to a process group")
-@pytest.mark.parametrize("dest", ["d.zip", "d"])
-def test_ctrl_c_leaves_nothing_behind(tmp_path, dest):
-    arguments = [
-        sys.executable,
-        "-m",
-        "sgtool",
-        "prepare",
-        "demo:digits",
-        str(tmp_path / dest),
-        "--resolution",
-        "1024",
-        "--workers",
-        "2",
-    ]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_says_so_and_the_same_command_goes_on(tmp_path, number):
+    arguments = [sys.executable, "-m", "sgtool", "prepare", "demo:digits", str(tmp_path / "d.zip")]
+    arguments += ["--resolution", "256", "--workers", "2"]
     process = subprocess.Popen(
         arguments,
         start_new_session=True,
@@ -175,17 +165,81 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path, dest):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell starts what is in the background without it
     )
-    deadline = time.monotonic() + 30
-    while not any(name.endswith(".part") for name in os.listdir(tmp_path)):
+    work, deadline = tmp_path / ".d.zip.work", time.monotonic() + 60
+    while not list(work.glob("*.index")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    time.sleep(1)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert errors.strip() == "Aborted!"
-    assert os.listdir(tmp_path) == []
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (1 if number == signal.SIGINT else 128 + signal.SIGTERM)
+    assert "the same command goes on from there" in errors
+    assert "Traceback" not in errors
+    assert os.listdir(tmp_path) == [".d.zip.work"]
+    again = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True)
+    assert "Going on with what an earlier run has done" in again.stderr
+    assert os.listdir(tmp_path) == ["d.zip"]
+
+
+def test_several_sizes_and_a_holdout_are_told_one_by_one(folder, tmp_path):
+    result = run(folder, tmp_path / "d.zip", "--resolution", "8,16x32", "--holdout", "25%")
+    assert result.exit_code == 0, result.output
+    told = [line for line in result.stdout.splitlines() if not line.startswith(" ")]
+    assert [line.split(": ")[0].rsplit("/")[-1] for line in told] == [
+        *("d-8.zip", "d-8-holdout.zip"),
+        *("d-16x32.zip", "d-16x32-holdout.zip"),
+    ]
+    assert "3 pictures, 16x32" in told[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--holdout", "0%"], "--holdout 0%"),
+        (["--holdout", "200%"], "--holdout 200%"),
+        (["--holdout", "4"], "some must be left to train on"),
+        (["--resolution", "8,8"], "names a size twice"),
+        (["--faces-sheet", "x.jpg"], "--faces-sheet goes with --align faces"),
+        (["--report", "x.html"], "--report goes with --check"),
+        (["--json"], "--json goes with --check"),
+        (["--cluster", "nowhere"], "is not the address of a scheduler"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(folder, tmp_path, options, message):
+    assert message in refused(folder, tmp_path / "d.zip", *options)
+    assert os.listdir(tmp_path) == ["in"]
+
+
+# -- the check
+
+
+def test_the_check_tells_what_it_finds_and_writes_no_dataset(truncated, tmp_path):
+    (truncated / "copy.png").write_bytes((truncated / "0.png").read_bytes())
+    result = run("--check", truncated)
+    assert result.exit_code == 0, result.output
+    assert "6 pictures, 5 of them can be read" in result.stdout
+    assert "copy.png: the same pixels as 0.png" in result.stdout
+    found = json.loads(run("--check", truncated, "--json").stdout)
+    assert found["kinds"]["truncated"]["pictures"][0]["name"] == "1b.png"
+    assert os.listdir(tmp_path) == ["in"]
+
+
+def test_the_check_makes_a_page_and_replaces_none(folder, tmp_path):
+    page = tmp_path / "page.html"
+    assert run("--check", folder, "--report", page).exit_code == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "already exists" in refused("--check", folder, "--report", page)
+    assert run("--check", folder, "--report", page, "--force").exit_code == 0
+
+
+def test_the_check_looks_at_a_dataset_too(folder, tmp_path):
+    assert run(folder, tmp_path / "d.zip").exit_code == 0
+    assert "4 pictures, 4 of them can be read" in run("--check", tmp_path / "d.zip", "--max-images", "9").stdout
+
+
+def test_the_check_refuses_what_it_has_no_use_for(folder, tmp_path):
+    assert "--check writes no dataset" in refused("--check", folder, tmp_path / "d.zip")
+    assert "Leave --cluster out" in refused("--check", folder, "--cluster", "tcp://x:1")
 
 
 # -- words
@@ -200,7 +254,7 @@ def test_help_has_an_example_that_names_every_source():
 def test_help_does_not_load_torch():
     code = "import sys; from click.testing import CliRunner; from sgtool.cli import main; "
     code += "assert CliRunner().invoke(main, ['prepare', '--help']).exit_code == 0; assert 'torch' not in sys.modules; "
-    code += "import sgtool.datasets.prepare; assert 'torch' not in sys.modules"
+    code += "import sgtool.datasets.prepare; assert {'torch', 'scipy', 'dask'}.isdisjoint(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

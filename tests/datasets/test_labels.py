@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from sgtool.datasets.labels import parse_csv, parse_json, read_labels
+from sgtool.datasets.label_counts import count_labels, tell_counts
+from sgtool.datasets.labels import file_of, read_labels
 from sgtool.datasets.sources import Source
 from sgtool.errors import UserError
 
@@ -72,54 +73,6 @@ def test_labels_of_mixed_or_unknown_kind_are_an_error(values):
         read_labels(source_with(dataset_json=as_json(*values)), "auto")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"labels": 3}', '{"labels": [["a.png"]]}', "\xff"])
-def test_a_json_that_holds_no_labels_is_an_error(text):
-    with pytest.raises(UserError, match="dataset.json is not a list of labels"):
-        parse_json(text.encode("latin-1"), "dataset.json")
-
-
-def test_an_empty_list_of_labels_is_an_error():
-    with pytest.raises(UserError, match="the list of labels is empty"):
-        parse_json(b'{"labels": []}', "dataset.json")
-
-
-def test_backslashes_in_json_names_are_forward_slashes():
-    assert parse_json(b'{"labels": [["00000\\\\a.png", 1]]}', "x") == {"00000/a.png": 1}
-
-
-def test_a_csv_of_numbers_gives_class_numbers(tmp_path):
-    labels = parse_csv("\ufefffile,label\r\na.png,3\r\n\r\nb\\c.png, 0\r\n".encode(), "l.csv")
-    assert labels.by_name == {"a.png": 3, "b/c.png": 0}
-    assert labels.class_names is None
-
-
-def test_a_csv_of_words_gives_classes_in_alphabetical_order():
-    labels = parse_csv(b'a.png,dog\nb.png,cat\n"c,1.png",dog\n', "l.csv")
-    assert labels.class_names == ["cat", "dog"]
-    assert labels.by_name == {"a.png": 1, "b.png": 0, "c,1.png": 1}
-
-
-def test_a_csv_of_several_numbers_gives_vectors():
-    assert parse_csv(b"a.png,1,0.5\nb.png,0,2\n", "l.csv").by_name == {"a.png": (1, 0.5), "b.png": (0, 2)}
-    assert parse_csv(b"a.png,1.5\nb.png,0\n", "l.csv").by_name == {"a.png": (1.5,), "b.png": (0.0,)}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (b"a.png,1\nb.png\n", "line 2 is not of the form file,label"),
-        (b"a.png,1\na.png,2\n", "line 2 gives a.png a second label"),
-        (b"a.png,1,cat\n", "the columns of a.png are not all numbers"),
-        (b"a.png,1,2\nb.png,1\n", "differ in kind"),
-        (b"file,label\n", "it holds no labels"),
-        (b"\xff\xfe\x00", "not UTF-8"),
-    ],
-)
-def test_a_csv_that_cannot_be_understood_is_an_error(text, message):
-    with pytest.raises(UserError, match=message):
-        parse_csv(text, "l.csv")
-
-
 def test_a_labels_file_is_looked_for_on_the_disk_and_then_in_the_source(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("cat/1.png,0\ncat/2.png,0\ndog/1.png,1\n")
@@ -154,7 +107,119 @@ def test_a_broken_prepare_json_is_an_error():
         read_labels(source_with(dataset_json=as_json(1, 1, 0), prepare_json="{"), "auto")
 
 
-@pytest.mark.parametrize("label", ["1000000000000", "[NaN, 1]", "[Infinity]", "-1", "true", "[]", "1.5"])
-def test_a_label_that_is_no_class_and_no_finite_vector_is_named(label):
-    with pytest.raises(UserError, match="the label of a.png is .* Labels are class numbers from 0 to 99999"):
-        parse_json(f'{{"labels": [["a.png", {label}]]}}'.encode(), "dataset.json")
+# -- parts of files, spellings, pictures without a label
+
+
+def test_frames_tiles_and_faces_have_the_label_of_their_file():
+    names = ["a/clip.mp4#000000", "a/clip.mp4#000030", "b/big.jpg#x0y256"]
+    labels = read_labels(source_with(names, labels_csv="a/clip.mp4,cat\nb/big.jpg,dog\n"), "labels.csv")
+    assert [labels.of(name) for name in names] == [0, 0, 1]
+    assert labels.of("b/big.jpg#x0y256#face1") == 1
+    assert labels.of("c.jpg") is None
+
+
+def test_a_label_of_a_part_goes_before_that_of_its_file():
+    labels = read_labels(source_with(["a.gif#1", "a.gif#2"], labels_csv="a.gif,5\na.gif#2,7\n"), "labels.csv")
+    assert [labels.of(name) for name in ("a.gif#1", "a.gif#2")] == [5, 7]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("a/clip.mp4#000120", "a/clip.mp4"),
+        ("clip.mp4#000120#x0y256", "clip.mp4"),
+        ("number#1.png", "number#1.png"),
+        ("a#b/c.png", "a#b/c.png"),
+    ],
+)
+def test_the_file_of_a_part_is_what_comes_before_the_mark(name, file):
+    assert file_of(name) == file
+
+
+def test_names_may_spell_accents_in_either_way_of_unicode():
+    composed, apart = "caf\u00e9.png", "cafe\u0301.png"
+    labels = read_labels(source_with([apart, "b.png"], labels_csv=f"{composed},1\nb.png,0\n"), "labels.csv")
+    assert labels.of(apart) == 1
+
+
+def test_pictures_without_a_label_can_be_left_out():
+    labels = read_labels(source_with(dataset_json=as_json(1, names=NAMES[:1])), "auto", unlabelled="drop")
+    assert labels.unlabelled == NAMES[1:]
+    assert labels.by_name == {NAMES[0]: 1}
+    loose = read_labels(source_with(["cat/a.png", "b.png"]), "folders", unlabelled="drop")
+    assert loose.unlabelled == ["b.png"]
+    assert loose.class_names == ["cat"]
+
+
+def test_leaving_out_all_pictures_is_an_error():
+    with pytest.raises(UserError, match="lies in no folder"):
+        read_labels(source_with(["a.png", "b.png"]), "folders", unlabelled="drop")
+
+
+def test_by_default_no_picture_is_left_out():
+    assert read_labels(source_with(dataset_json=as_json(1, 0, 2)), "auto").unlabelled == []
+
+
+# -- labels out of names
+
+
+def test_a_regular_expression_takes_the_class_out_of_the_name():
+    labels = read_labels(source_with(["x/cat_1.png", "dog_2_3.png"]), "auto", regex="(?P<label>[^_]+)_")
+    assert labels.by_name == {"x/cat_1.png": 0, "dog_2_3.png": 1}
+    assert labels.class_names == ["cat", "dog"]
+    assert labels.origin == "--label-regex (?P<label>[^_]+)_"
+
+
+def test_the_group_called_label_goes_before_the_first_one_and_a_slash_asks_for_folders():
+    names = ["x/10_a.png", "y/9_b.png"]
+    assert read_labels(source_with(names), "auto", regex=r"(\d+)_(?P<label>.)").class_names == ["a", "b"]
+    assert read_labels(source_with(names), "auto", regex=r"(\d+)_").class_names == ["9", "10"]
+    assert read_labels(source_with(names), "auto", regex="([^/]+)/").class_names == ["x", "y"]
+
+
+def test_a_name_that_does_not_match_has_no_label():
+    with pytest.raises(UserError, match=r"--label-regex \(\[a-z\]\+\)_: 7.png has no label \(1 such of 2\).*--unlabelled drop"):
+        read_labels(source_with(["cat_1.png", "7.png"]), "auto", regex="([a-z]+)_")
+    assert read_labels(source_with(["cat_1.png", "7.png"]), "auto", regex="([a-z]+)_", unlabelled="drop").unlabelled == ["7.png"]
+
+
+@pytest.mark.parametrize(
+    ("regex", "message"),
+    [
+        ("([a-z", "not a regular expression"),
+        ("[a-z]+", "it has no group. Put the part that is the class into parentheses"),
+        ("(dog)", "it matches none of the 1 names, such as cat.png"),
+        ("(x?)cat", "it matches none of the 1 names"),
+    ],
+)
+def test_a_regular_expression_that_gives_no_class_is_an_error(regex, message):
+    with pytest.raises(UserError, match=message):
+        read_labels(source_with(["cat.png"]), "auto", regex=regex)
+
+
+def test_a_regular_expression_and_a_file_of_labels_contradict_each_other():
+    with pytest.raises(UserError, match="--labels folders and --label-regex both tell"):
+        read_labels(source_with(), "folders", regex="(.)")
+
+
+# -- counts
+
+
+def test_classes_are_counted_with_the_empty_ones_that_have_names():
+    counted = count_labels([2, 0, 2], ["cat", "dog", "eel", "fox"])
+    assert counted == {"classes": {"0": 1, "1": 0, "2": 2, "3": 0}}
+    assert tell_counts(counted, ["cat", "dog", "eel", "fox"]) == "cat 1, dog 0, eel 2, fox 0"
+    assert tell_counts(count_labels([5, 5], None), None) == "5 2"
+
+
+def test_marks_are_counted_for_each_class_and_other_vectors_are_not():
+    counted = count_labels([(1.0, 0.0), (1.0, 1.0)], ["red", "round"])
+    assert counted == {"vector": 2, "marked": [2, 1]}
+    assert tell_counts(counted, ["red", "round"]) == "red 2, round 1"
+    assert count_labels([(0.5,), (1.0,)], None) == {"vector": 1}
+    assert tell_counts({"vector": 1}, None) == ""
+
+
+def test_of_many_classes_the_largest_and_the_smallest_are_told():
+    counted = count_labels([i for i in range(40) for _ in range(i + 1)], None)
+    assert tell_counts(counted, None) == "largest: 39 40, 38 39, 37 38; smallest: 2 3, 1 2, 0 1"

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from sgtool.datasets import open_dataset
-from sgtool.datasets.prepare import prepare, summary
+from sgtool.datasets.prepare import prepare, prepare_all, summary
+from sgtool.datasets.report import reasons_told
 from sgtool.errors import UserError
 
 
@@ -99,7 +100,7 @@ def test_prepare_json_tells_what_was_done(flawed, tmp_path):
     report = prepare(flawed, tmp_path / "d.zip", resolution=(16, 16))
     assert json.loads(in_zip(tmp_path / "d.zip", "prepare.json")) == json.loads(json.dumps(report))
     assert report["source"] == str(flawed)
-    assert report["options"]["resolution"] == (16, 16)
+    assert report["options"]["resolution"] == [16, 16]
     assert (report["width"], report["height"], report["channels"]) == (16, 16, 3)
     assert report["counts"]["written"] == 5
     assert report["counts"]["skipped"] == 1
@@ -299,5 +300,109 @@ def test_photographs_become_one_size(shared_data, tmp_path):
     with Image.open(sorted((shared_data / "faces").iterdir())[0]) as image:
         box_height = round(image.width * 48 / 64)
         assert box_height == image.height  # 500x375 has these proportions already
-        expected = np.asarray(image.resize((64, 48), Image.Resampling.LANCZOS))
-    np.testing.assert_array_equal(dataset[0][0].transpose(1, 2, 0), expected)
+        expected = np.asarray(image.resize((64, 48), Image.Resampling.LANCZOS)).astype(int)
+    assert np.abs(dataset[0][0].transpose(1, 2, 0) - expected).mean() <= 1  # it was decoded at half its size
+
+
+# -- several datasets
+
+
+def test_several_resolutions_are_several_datasets_equal_to_those_made_one_by_one(flawed, tmp_path):
+    reports = prepare_all(flawed, tmp_path / "d.zip", resolution=[(8, 8), (16, 12)])
+    assert list(reports) == [str(tmp_path / "d-8.zip"), str(tmp_path / "d-16x12.zip")]
+    for size, path in zip([(8, 8), (16, 12)], reports, strict=True):
+        alone = prepare(flawed, tmp_path / "alone.zip", resolution=size, force=True)
+        assert reports[path]["sha256"] == alone["sha256"]
+        assert reports[path]["skipped"] == alone["skipped"]
+        assert open_dataset(path).resolution == size[::-1]
+
+
+def test_the_place_of_the_resolution_in_the_name_is_filled(folder, tmp_path):
+    options = {"resolution": [(8, 8), (16, 16)], "holdout": "2"}
+    reports = prepare_all(folder, tmp_path / "a-{resolution}-b", **options)
+    assert sorted(os.listdir(tmp_path)) == ["a-16-b", "a-16-b-holdout", "a-8-b", "a-8-b-holdout", "in"]
+    assert [report["counts"]["written"] for report in reports.values()] == [3, 2, 3, 2]
+    with pytest.raises(UserError, match="belongs into the last part of the name"):
+        prepare_all(folder, tmp_path / "{resolution}" / "d.zip", **options)
+
+
+def test_what_is_held_out_is_in_no_other_dataset_and_all_classes_are_in_both(tmp_path):
+    reports = prepare_all("demo:digits", tmp_path / "d.zip", resolution=(8, 8), holdout="10%")
+    training, held_out = (open_dataset(path) for path in reports)
+    assert held_out.name == "d-holdout"
+    assert len(training) + len(held_out) == 1797
+    assert abs(len(held_out) - 179.7) < 10
+    assert len(set(held_out.labels)) == 10
+    assert [report["part"] for report in reports.values()] == ["training", "holdout"]
+    whole = open_dataset(tmp_path / "w.zip") if prepare("demo:digits", tmp_path / "w.zip", resolution=(8, 8)) else None
+    pictures = sorted(dataset[i][0].tobytes() for dataset in (training, held_out) for i in range(len(dataset)))
+    assert pictures == sorted(whole[i][0].tobytes() for i in range(1797))
+
+
+def test_frames_and_tiles_of_one_file_are_held_out_together(tmp_path):
+    (tmp_path / "in").mkdir()
+    for i in range(8):
+        frames = [Image.fromarray(array) for array in colours(3, 16, 16, seed=i)]
+        frames[0].save(tmp_path / "in" / f"{i}.png", save_all=True, append_images=frames[1:])
+    options = {"frames": "all", "transform": "tile", "resolution": (8, 8), "holdout": "25%"}
+    reports = prepare_all(tmp_path / "in", tmp_path / "d.zip", **options)
+    assert [report["counts"]["written"] for report in reports.values()] == [6 * 3 * 4, 2 * 3 * 4]
+
+
+def test_pictures_without_a_label_are_dropped_if_that_is_asked_for(folder, tmp_path):
+    (tmp_path / "l.csv").write_text("0.png,cat\n3.png,dog\n")
+    report = prepare(folder, tmp_path / "d.zip", labels=str(tmp_path / "l.csv"), unlabelled="drop", strict=True)
+    assert report["counts"]["written"] == 2
+    assert report["skipped"] == [[f"{i}.png", "no label"] for i in (1, 2, 4)]
+    np.testing.assert_array_equal(open_dataset(tmp_path / "d.zip").labels, [0, 1])
+
+
+# -- faces
+
+
+@pytest.fixture
+def photos(shared_data, tmp_path):
+    """Two photographs with a face and a picture without."""
+    pytest.importorskip("dlib", reason="dlib is not installed: the extra [faces]")
+    (tmp_path / "in").mkdir()
+    for path in sorted((shared_data / "faces").glob("*.jpg"))[:2]:
+        (tmp_path / "in" / path.name).write_bytes(path.read_bytes())
+    Image.new("RGB", (100, 100), "green").save(tmp_path / "in" / "zebra.png")
+    return tmp_path / "in"
+
+
+def test_faces_become_a_dataset_with_a_contact_sheet(photos, tmp_path):
+    said = []
+    options = {"align": "faces", "resolution": (64, 64), "faces_sheet": tmp_path / "sheet.jpg", "say": said.append}
+    report = prepare(photos, tmp_path / "d.zip", **options)
+    assert report["counts"]["written"] >= 2
+    assert report["skipped"] == [["zebra.png", "no face"]]
+    assert open_dataset(tmp_path / "d.zip").resolution == (64, 64)
+    assert sum("iBUG 300-W" in line for line in said) == 1
+    with Image.open(tmp_path / "sheet.jpg") as sheet:
+        assert sheet.format == "JPEG"
+    assert sorted(os.listdir(tmp_path)) == ["d.zip", "in", "sheet.jpg"]
+    with pytest.raises(UserError, match="sheet.jpg already exists. Choose another name, or add --force"):
+        prepare(photos, tmp_path / "e.zip", **options)
+
+
+def test_faces_in_no_picture_is_a_sentence(folder, tmp_path):
+    pytest.importorskip("dlib", reason="dlib is not installed: the extra [faces]")
+    with pytest.raises(UserError, match="None of the 5 pictures can be used. The last is 4.png: no face"):
+        prepare(folder, tmp_path / "d.zip", align="faces")
+    assert os.listdir(tmp_path) == ["in"]
+
+
+@pytest.mark.parametrize("option", [{"faces_sheet": "a.jpg"}, {"landmarks": "x.dat"}, {"min_face": 100}])
+def test_options_of_faces_without_align_are_refused(folder, tmp_path, option):
+    with pytest.raises(UserError, match="goes with --align faces"):
+        prepare(folder, tmp_path / "d.zip", **option)
+
+
+# -- telling
+
+
+def test_many_skipped_pictures_are_told_by_reason():
+    skipped = [[f"{i}.png", f"image file is truncated ({i} bytes not processed)"] for i in range(7)] + [["x.png", "no face"]] * 2
+    assert reasons_told(skipped) == ["7 like 0.png: image file is truncated (0 bytes not processed)", "2 like x.png: no face"]
+    assert reasons_told(skipped[:2])[0].startswith("0.png: image file")

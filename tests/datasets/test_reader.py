@@ -1,6 +1,8 @@
+import io
 import json
 import multiprocessing
 import pickle
+import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,9 +11,10 @@ import pytest
 from PIL import Image
 
 from sgtool.datasets import epoch_order, open_dataset
-from sgtool.datasets.archive import encode_png, open_archive
+from sgtool.datasets.png import encode_png
 from sgtool.datasets.prepare import prepare
 from sgtool.errors import UserError
+from sgtool.images import to_pil
 
 KINDS = ("data.zip", "data")
 
@@ -20,16 +23,29 @@ def pictures(number=6, height=4, width=8, channels=3):
     return np.random.RandomState(0).randint(0, 256, [number, height, width, channels], np.uint8)
 
 
-def write(path, arrays, labels=None, names=None, about=None):
+def filtered_png(array):
+    """A PNG as NVIDIA's dataset_tool writes it: not compressed, but with filters."""
+    file = io.BytesIO()
+    to_pil(array).save(file, "PNG", compress_level=0)
+    return file.getvalue()
+
+
+def write(path, arrays, labels=None, names=None, about=None, encode=encode_png):
     """Write a dataset as another program might: names and order are free."""
     names = names or [f"{i}.png" for i in range(len(arrays))]
-    with open_archive(path) as add:
-        if labels is not None:
-            add("dataset.json", json.dumps({"labels": labels}).encode())
-        for name, array in zip(names, arrays, strict=True):
-            add(name, encode_png(array))
-        if about is not None:
-            add("prepare.json", json.dumps(about).encode())
+    files = {} if labels is None else {"dataset.json": json.dumps({"labels": labels}).encode()}
+    files |= {name: encode(array) for name, array in zip(names, arrays, strict=True)}
+    files |= {} if about is None else {"prepare.json": json.dumps(about).encode()}
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+        return path
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    path.mkdir(exist_ok=True)
     return path
 
 
@@ -107,6 +123,98 @@ def test_what_prepare_wrote_is_what_is_read(tmp_path, kind):
     assert len(dataset) == 20
     assert dataset.channels == 1
     assert len(dataset.fingerprint) == 64
+
+
+@pytest.mark.parametrize("encode", [encode_png, filtered_png])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_are_read_alike_whichever_way_they_are_packed(tmp_path, encode, channels, kind):
+    arrays = pictures(3, 90, 170, channels)  # more than one block of a stored PNG
+    dataset = open_dataset(write(tmp_path / kind, arrays, encode=encode))
+    np.testing.assert_array_equal(dataset.batch(range(3)), arrays.transpose(0, 3, 1, 2))
+
+
+# -- batches
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_batch_is_the_pictures_one_by_one(tmp_path, kept, mirror):
+    dataset = open_dataset(write(tmp_path / "data.zip", pictures()), mirror=mirror)
+    expected = [dataset[i][0] for i in range(len(dataset))]
+    assert dataset.keep(6 * 4 * 8 * 3 if kept else 6 * 4 * 8 * 3 - 1) is kept
+    for _ in range(2):  # the second time from memory
+        order = np.random.RandomState(1).randint(0, len(dataset), 40)
+        batch = dataset.batch(order)
+        assert batch.flags.c_contiguous
+        np.testing.assert_array_equal(batch, [expected[i] for i in order])
+        batch[...] = 0  # what was kept must not change with it
+    picture, _ = dataset[0]
+    picture[...] = 0
+    np.testing.assert_array_equal(dataset[0][0], expected[0])
+
+
+def test_kept_pictures_are_read_once(tmp_path):
+    path = write(tmp_path / "data", pictures())
+    dataset = open_dataset(path)
+    dataset.keep(1 << 20)
+    first = dataset.batch([0, 1, 4])
+    for name in dataset.names:
+        (path / name).unlink()
+    np.testing.assert_array_equal(dataset.batch([4, 0, 1]), first[[2, 0, 1]])
+    with pytest.raises(UserError, match="3.png cannot be read"):
+        dataset.batch([3])
+
+
+def test_a_pickled_dataset_does_not_take_kept_pictures_along(tmp_path):
+    dataset = open_dataset(write(tmp_path / "data.zip", pictures(6, 64, 64)))
+    small = len(pickle.dumps(dataset))
+    dataset.keep(1 << 30)
+    dataset.batch(range(6))
+    assert len(pickle.dumps(dataset)) <= small
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(dataset)).batch([5]), dataset.batch([5]))
+
+
+def test_an_empty_batch_has_the_shape_of_its_pictures(tmp_path):
+    assert open_dataset(write(tmp_path / "data.zip", pictures())).batch([]).shape == (0, 3, 4, 8)
+
+
+@pytest.mark.parametrize("indices", [[0, 6], [-1]])
+def test_batches_of_pictures_that_do_not_exist_are_index_errors(tmp_path, indices):
+    with pytest.raises(IndexError):
+        open_dataset(write(tmp_path / "data.zip", pictures())).batch(indices)
+
+
+def test_threads_may_share_kept_pictures(tmp_path):
+    arrays = pictures(40)
+    dataset = open_dataset(write(tmp_path / "data.zip", arrays, names=[f"{i:02d}.png" for i in range(40)]))
+    dataset.keep(1 << 20)
+    orders = np.random.RandomState(0).randint(0, 40, [60, 13])
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(dataset.batch, orders))
+    np.testing.assert_array_equal(np.stack(read), arrays.transpose(0, 3, 1, 2)[orders])
+
+
+@pytest.mark.parametrize("size", [(4, 9), (8, 4), (300, 300)])
+def test_a_picture_that_was_replaced_after_opening_is_an_error_that_names_it(tmp_path, size):
+    path = write(tmp_path / "data", pictures())
+    dataset = open_dataset(path)
+    (path / "2.png").write_bytes(encode_png(pictures(1, *size)[0]))
+    with pytest.raises(UserError, match=rf"2.png cannot be read \(it is {size[1]}x{size[0]} with 3 channels now\)"):
+        dataset[2]
+
+
+def test_a_file_that_unpacks_to_far_more_than_its_pixels_is_not_read_as_a_whole(tmp_path):
+    array = pictures()[0]
+    with zipfile.ZipFile(tmp_path / "data.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", encode_png(array) + bytes(1 << 28))
+    dataset = open_dataset(tmp_path / "data.zip")
+    tracemalloc.start()
+    try:
+        np.testing.assert_array_equal(dataset[0][0], array.transpose(2, 0, 1))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
 
 
 # -- mirror and subset

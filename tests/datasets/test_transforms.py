@@ -1,26 +1,24 @@
+import io
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter
 
+from sgtool.datasets.geometry import size_hint
 from sgtool.datasets.transforms import (
     FILTERS,
-    TRANSFORMS,
     Conversion,
     Skip,
-    centred_box,
     convert,
+    convert_all,
+    convert_sizes,
     is_grey,
-    output_size,
     parse_colour,
-    shape_picture,
     to_8_bit,
     to_channels,
 )
 from sgtool.errors import UserError
-
-SIDES = st.integers(1, 60)
 
 
 def noise(width, height, channels=3, seed=0):
@@ -149,31 +147,6 @@ def test_an_unknown_colour_is_an_error_that_names_the_option():
 # -- shapes
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(SIDES, SIDES, SIDES, SIDES)
-def test_the_centred_box_is_inside_centred_and_as_large_as_can_be(width, height, aspect_w, aspect_h):
-    left, top, right, bottom = centred_box((width, height), (aspect_w, aspect_h))
-    assert 0 <= left < right <= width
-    assert 0 <= top < bottom <= height
-    assert right - left == width or bottom - top == height
-    assert abs(left - (width - right)) <= 1
-    assert abs(top - (height - bottom)) <= 1
-    if right - left < width:
-        assert abs((right - left) - max(1, height * aspect_w / aspect_h)) <= 0.5 or right - left == 1
-
-
-@pytest.mark.parametrize("transform", TRANSFORMS)
-@pytest.mark.parametrize("size", [(40, 30), (31, 57), (24, 24), (100, 20)])
-def test_every_transform_gives_the_size_that_output_size_tells(transform, size):
-    conversion = Conversion((24, 16), transform)
-    try:
-        image, _ = shape_picture(image_of(noise(*size)), conversion)
-    except Skip:
-        assert transform == "center-crop-wide"
-        return
-    assert image.size == output_size(size, conversion)
-
-
 def test_without_a_resize_not_a_pixel_changes():
     array = noise(17, 9)
     out, notes = convert(image_of(array), Conversion((17, 9)))
@@ -236,6 +209,123 @@ def test_center_crop_wide_puts_black_above_and_below():
 def test_center_crop_wide_drops_pictures_that_are_too_small_or_too_wide(size):
     with pytest.raises(Skip, match=f"{size[0]}x{size[1]} is too small or too wide for 32x24"):
         convert(image_of(noise(*size)), Conversion((32, 24), "center-crop-wide"))
+
+
+def test_center_crop_tall_is_center_crop_wide_turned_on_its_side():
+    array = noise(40, 32)
+    tall, _ = convert(image_of(array), Conversion((24, 32), "center-crop-tall"))
+    wide, _ = convert(image_of(array.swapaxes(0, 1)), Conversion((32, 24), "center-crop-wide"))
+    assert tall.shape == (32, 32, 3)
+    np.testing.assert_array_equal(tall, wide.swapaxes(0, 1))
+    assert (tall[:, :4] == 0).all()
+    assert (tall[:, 28:] == 0).all()
+
+
+@pytest.mark.parametrize("size", [(40, 31), (30, 64), (23, 32)])
+def test_center_crop_tall_drops_pictures_that_are_too_small_or_too_tall(size):
+    with pytest.raises(Skip, match=f"{size[0]}x{size[1]} is too small or too tall for 24x32"):
+        convert(image_of(noise(*size)), Conversion((24, 32), "center-crop-tall"))
+
+
+@pytest.mark.parametrize("overlap", [0, 3, 7])
+def test_tiles_are_pixels_of_the_picture_at_the_place_their_suffix_tells_and_cover_it(overlap):
+    array = noise(37, 20)
+    seen = np.zeros([20, 37], bool)
+    tiles = convert_all(image_of(array), Conversion((12, 8), "tile", overlap=overlap))
+    assert len({suffix for suffix, _, _ in tiles}) == len(tiles) > 8
+    for suffix, pixels, notes in tiles:
+        x, y = map(int, suffix[2:].split("y"))
+        np.testing.assert_array_equal(pixels, array[y : y + 8, x : x + 12])
+        assert notes == []
+        seen[y : y + 8, x : x + 12] = True
+    assert seen.all()
+
+
+def test_tiles_are_several_pictures_which_convert_does_not_hide():
+    with pytest.raises(ValueError, match="several pictures"):
+        convert(image_of(noise(20, 20)), Conversion((8, 8), "tile"))
+
+
+def test_a_picture_smaller_than_a_tile_is_left_out():
+    with pytest.raises(Skip, match="20x7 is smaller than a tile of 8x8"):
+        convert_all(image_of(noise(20, 7)), Conversion((8, 8), "tile"))
+
+
+@pytest.mark.parametrize(("left", "top"), [(10, 5), (230, 15), (120, 8)])
+def test_a_square_crop_with_focus_on_saliency_holds_the_object_that_the_centre_would_cut(left, top):
+    image = Image.new("RGB", (300, 60), (80, 110, 140))
+    image.paste(Image.fromarray(noise(40, 40)), (left, top))
+    pixels, _ = convert(image, Conversion((60, 60), "square-crop", focus="saliency"))
+    assert (pixels != [80, 110, 140]).any(axis=2).sum() > 0.98 * 40 * 40
+
+
+def test_several_sizes_from_one_decoding_are_what_each_gives_alone():
+    rgba = image_of(noise(50, 41, 4))
+    conversions = [Conversion((n, n), "square-crop", channels=3, focus="saliency") for n in (8, 16, 32)]
+    for (made,), conversion in zip(convert_sizes(rgba, conversions), conversions, strict=True):
+        pixels, notes = convert(rgba, conversion)
+        np.testing.assert_array_equal(made[1], pixels)
+        assert made[0] == ""
+        assert made[2] == notes == ["transparent"]
+
+
+def test_a_size_that_leaves_a_picture_out_does_not_take_the_others_with_it():
+    conversions = [Conversion((n, n), "tile") for n in (8, 32, 16)]
+    small, large, medium = convert_sizes(image_of(noise(20, 20)), conversions)
+    assert isinstance(large, Skip)
+    assert (len(small), len(medium)) == (9, 4)
+
+
+def test_sizes_that_differ_in_colours_cannot_share_a_picture():
+    with pytest.raises(ValueError, match="must agree in channels"):
+        convert_sizes(image_of(noise(9, 9)), [Conversion((8, 8)), Conversion((4, 4), channels=1)])
+
+
+# -- pictures that the decoder has reduced
+
+
+def detailed(width, height):
+    """A picture with edges, gradients and fine detail, as JPEG bytes."""
+    rng = np.random.RandomState(3)
+    image = Image.fromarray(rng.randint(40, 216, [height // 40 + 2, width // 40 + 2, 3], np.uint8))
+    image = image.resize((width, height), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(image)
+    for _ in range(60):
+        x, y, r = rng.randint(0, width), rng.randint(0, height), rng.randint(8, 120)
+        draw.ellipse([x - r, y - r, x + r, y + r], outline=tuple(map(int, rng.randint(40, 216, 3))), width=rng.randint(1, 9))
+    grain = gaussian_filter(rng.randn(height, width, 1), (1, 1, 0)) * 20
+    file = io.BytesIO()
+    Image.fromarray((np.asarray(image) + grain).clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file
+
+
+@pytest.mark.parametrize("transform", ["none", "center-crop", "center-crop-wide", "center-crop-tall", "square-crop", "pad"])
+@pytest.mark.parametrize("size", [(800, 600), (807, 605)])
+def test_a_jpeg_decoded_at_reduced_scale_gives_the_same_picture_to_less_than_a_level(transform, size):
+    target = {"center-crop-wide": (128, 96), "center-crop-tall": (96, 128)}.get(transform, (128, 128))
+    file, conversion = detailed(*size), Conversion(target, transform)
+    with Image.open(file) as full:
+        expected, notes = convert(full, conversion)
+    with Image.open(file) as reduced:
+        hint = size_hint(size, conversion)
+        reduced.draft(None, (2 * hint[0], 2 * hint[1]))
+        assert reduced.width < 0.6 * size[0]
+        pixels, notes_on_reduced = convert(reduced, conversion, original=size)
+    assert np.abs(pixels.astype(int) - expected).mean() < 1
+    assert notes_on_reduced == notes
+
+
+def test_a_picture_is_called_enlarged_by_its_size_in_the_file_and_not_as_decoded():
+    reduced = image_of(noise(100, 100))
+    assert convert(reduced, Conversion((150, 150)), original=(200, 200))[1] == []
+    assert convert(reduced, Conversion((150, 150)))[1] == ["enlarged"]
+
+
+@pytest.mark.parametrize("original", [(799, 603), (100, 100), (333, 251)])
+def test_the_crop_of_a_reduced_picture_stays_inside_it(original):
+    reduced = Image.new("RGB", (100, 76), (200, 200, 200))
+    for transform in ("none", "center-crop", "square-crop"):
+        assert (convert(reduced, Conversion((24, 24), transform), original=original)[0] == 200).all()
 
 
 def test_nearest_makes_each_pixel_a_block():

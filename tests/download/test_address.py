@@ -51,6 +51,16 @@ def test_passwords_and_questions_are_not_shown():
     assert shown("https://x.org/a.pkl") == "https://x.org/a.pkl"
 
 
+@pytest.mark.parametrize("url", ["http://x.org/\x1b[2J", "ftp\x1b[2J://x.org/a", "http://\x1b[2J[/"])
+def test_an_address_cannot_steer_the_terminal(url):
+    try:
+        text = shown(url)
+    except UserError as error:
+        text = error.message
+    assert "\\x1b[2J" in text
+    assert text.isprintable()
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x.org/a.pkl", "gdrive:networks/a.pkl", "a.pkl", "data:,x"])
 def test_other_schemes_are_refused(url):
     with pytest.raises(UserError, match="only http and https addresses are downloaded. Give the path of a file on this machine."):

@@ -164,6 +164,14 @@ def test_the_source_itself_is_never_replaced(tmp_path, source):
             convert(source, tmp_path / name, force=True)
 
 
+def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path, source):
+    os.mkfifo(tmp_path / "pipe")
+    for target in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(UserError, match="is a device or a pipe. Give the name of the new file."):
+            convert(source, target, to="sgtool", force=True)
+        assert not target.is_file()
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [
@@ -173,6 +181,7 @@ def test_the_source_itself_is_never_replaced(tmp_path, source):
         ),
         ("folder", "folder is a folder. Give the name of the new file."),
         ("nowhere/new.pkl", "there is no folder .*nowhere. Make it first."),
+        ("x" * 300 + ".pkl", "cannot be written: .* Give another name."),
     ],
 )
 def test_a_place_that_cannot_be_is_told_before_anything_is_read(tmp_path, target, words):

@@ -1,6 +1,7 @@
 """The preview: eight seeds on a sheet, as `generate` makes them."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -67,3 +68,12 @@ def test_truncation_without_an_average_is_refused(tmp_path):
 def test_a_network_that_cannot_be_run_is_refused_in_a_sentence(golden, tmp_path, name):
     with pytest.raises(UserError, match=r"its G_ema is a StyleGAN3-[tr] \(alias-free\) generator, which this version"):
         write_preview(golden / name, tmp_path / "sheet.png")
+
+
+def test_a_preview_does_not_wait_for_a_pipe_and_a_name_too_long_is_told(one_thread, tmp_path):
+    path, _ = model(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UserError, match="is there already and is no picture made by sgtool"):
+        write_preview(path, tmp_path / "pipe.png")
+    with pytest.raises(UserError, match="could not be written"):
+        write_preview(path, tmp_path / ("x" * 300 + ".png"))

@@ -175,6 +175,17 @@ def test_a_discriminator_alone_whose_picture_shape_cannot_be_told_says_so():
     assert "not square" in contents.networks["D"].unsupported
 
 
+@pytest.mark.parametrize("order", [sorted, reversed])
+@pytest.mark.parametrize("taps", [[1, 2, 1], [1, 2, 2, 1]])
+def test_the_filter_is_that_of_layers_that_resample_whatever_comes_first_in_the_file(order, taps):
+    G = generator(synthesis_kwargs=SMALL | {"resample_filter": taps, "architecture": "resnet"})
+    D = discriminator(block_kwargs={"resample_filter": taps})
+    for keywords, network in ((generator_keywords, G), (discriminator_keywords, D)):
+        state = network.state_dict()
+        found = keywords({name: state[name] for name in order(list(state))})
+        assert found.get("synthesis_kwargs", found.get("block_kwargs"))["resample_filter"] == taps
+
+
 @pytest.mark.parametrize(("size", "base"), [(1024, 32768), (256, 16384), (512, 32768)])
 def test_the_published_channel_counts_are_inferred_as_published(size, base):
     with torch.device("meta"):

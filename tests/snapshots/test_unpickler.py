@@ -102,8 +102,29 @@ def test_containers_of_any_length_come_out(protocol, length):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_text_of_every_size_comes_out(protocol):
-    value = ["größe" * n for n in (1, 20, 60, 4000, 20_000)] + ["line\nbreak\\u0041\r\0\x1a", "\U0001f600"]
+    value = ["größe" * n for n in (1, 20, 60, 4000, 9000)] + ["line\nbreak\\u0041\r\0\x1a", "\U0001f600"]
     assert equal(value_of(pickle.dumps(value, protocol)), value)
+
+
+@pytest.mark.parametrize("size", [100, 50_000, 100_000, 3_000_000])
+def test_bytes_that_protocol_2_writes_as_text_come_back_as_bytes(size):
+    first, second = (np.random.RandomState(seed).bytes(size) for seed in (0, 1))
+    value = value_of(pickle.dumps([first, second, first], 2))
+    assert [item.read() if isinstance(item, Span) else item for item in value] == [first, second, first]
+
+
+def test_storages_and_arrays_that_protocol_2_writes_as_text_come_back():
+    arrays = [np.random.RandomState(seed).randn(300, 100).astype(np.float32) for seed in (0, 1)]
+    value = value_of(pickle.dumps([*arrays, *map(torch.from_numpy, arrays)], 2))
+    for found, expected in zip(value, arrays + arrays, strict=True):
+        assert np.array_equal(found.tensor().numpy(), expected)
+
+
+@pytest.mark.parametrize("text", ["\u0100" * 100_000, "a" * 100_000 + "\U0001f600"])
+def test_a_long_text_that_is_no_bytes_is_refused_where_bytes_should_be(text):
+    data = b"\x80\x02c_codecs\nencode\n" + pickle.dumps((text, "latin1"), 2)[2:-1] + b"R."
+    with pytest.raises(Refused, match="text where bytes should be"):
+        value_of(data)
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])

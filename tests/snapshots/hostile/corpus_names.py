@@ -166,7 +166,7 @@ add("a name with a line of its own", words("system\nAll is well."), "\\n")
 add("a name that turns the direction of writing", words("system\u202emetsys"), "\\u202e")
 add("a name with a zero in it", words("sys\0tem"), "\\x00")
 add("a name of half a letter", words("system\ud800"), "os.system")
-add("a name of a million letters", words("a" * 1_000_000), "os.aaaa")
+add("a name of a million letters", words("a" * 1_000_000), "whose name is no text")
 add("a name in a line that never ends", b"\x80\x02cos\nsystem" + b"a" * 1_000_000, "damaged")
 add("a module with control characters in a line", b"\x80\x02c\x1b[2J\nsystem\n.", "\\x1b[2J")
 add("a name in bytes that are no text", b"\x80\x02cos\nsys\xff\xfetem\n.")
@@ -184,7 +184,7 @@ def module_source(source):
 add("a persistent object whose program would run", module_source(models.SOURCE))
 add("a persistent object of a program of 50 MB", lambda: module_source("#" * 50_000_000))
 add("a TensorFlow network whose program would run", lambda: models.tensorflow(source=models.SOURCE), harmless=True)
-add("a TensorFlow program of 50 MB", lambda: models.tensorflow(source="#" * 50_000_000))
+add("a TensorFlow program of 50 MB", lambda: models.tensorflow(source="#" * 50_000_000), harmless=True)
 add("a TensorFlow function called os.system", whole(models.network("G", "os.system", EMPTY_DICT)), "os.system")
 add(
     "a hook into a persistent object's import",
