@@ -8,6 +8,13 @@ from pathlib import Path
 
 from sgtool.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    import msvcrt
+
+    fcntl = None
+
 
 @contextlib.contextmanager
 def atomic_write(path, mode="wb"):
@@ -62,6 +69,24 @@ def sync_folder(folder):
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def try_lock(file):
+    """Lock an open file for this process, which keeps it until the file is closed or the process ends, however it ends.
+
+    Returns:
+        False if another process has it.
+    Raises:
+        OSError: nothing can be locked there, for instance on some network disks.
+    """
+    try:
+        if fcntl is None:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def write_text(path, text):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sgtool.errors import UserError
-from sgtool.files import atomic_write, cache_folder, make_folder, sha256_of, sync_folder, write_text
+from sgtool.files import atomic_write, cache_folder, make_folder, sha256_of, sync_folder, try_lock, write_text
 
 
 def names_in(folder):
@@ -121,3 +121,11 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.setenv("USERPROFILE", "/home/someone")
     assert cache_folder("kernels") == Path("/home/someone/.cache/sgtool/kernels")
+
+
+def test_a_lock_is_held_until_the_file_is_closed(tmp_path):
+    with open(tmp_path / "lock", "w") as first, open(tmp_path / "lock", "w") as second:
+        assert try_lock(first)
+        assert not try_lock(second)
+        first.close()
+        assert try_lock(second)

@@ -16,14 +16,7 @@ from pathlib import Path
 from sgtool.datasets.jobs import VERSIONS
 from sgtool.datasets.shards import Resumable
 from sgtool.errors import UserError
-from sgtool.files import make_folder, write_text
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    import msvcrt
-
-    fcntl = None
+from sgtool.files import make_folder, try_lock, write_text
 
 LOCK, FINGERPRINT = "lock", "fingerprint"
 REPORTS, PUBLISH = "reports.json", "publish.json"  # written when all is done but the names
@@ -160,15 +153,9 @@ def disregard(folder, source, path):
 def _locked(file):
     """Lock an open file; returns False if another process has it."""
     try:
-        if fcntl is None:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
+        return try_lock(file)
     except OSError as error:
         raise UserError(f"{file.name} cannot be locked ({error.strerror or error}). Choose a DEST on another disk.") from error
-    return True
 
 
 def fingerprint_of(path, options, source, number, labels):

@@ -16,14 +16,7 @@ from sgtool.download.part import Part, read_json
 from sgtool.download.reasons import Broken, amount, not_writable
 from sgtool.download.transfer import receive
 from sgtool.errors import UserError
-from sgtool.files import cache_folder, sha256_of, sync_folder, write_text
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    import msvcrt
-
-    fcntl = None
+from sgtool.files import cache_folder, sha256_of, sync_folder, try_lock, write_text
 
 PAUSES = (1, 3, 10, 30)  # seconds before each further try
 STEP = 1 << 20  # bytes: a try that brings so many starts the count of tries again
@@ -117,18 +110,12 @@ def _locked(path, say):
 def _lock(file, folder):
     """Try to lock an open file. Returns False if another process has it."""
     try:
-        if fcntl is None:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
+        return try_lock(file)
     except OSError as error:
         reason = error.strerror or error
         raise UserError(
             f"Nothing can be locked in {folder} ({reason}). Name a folder on a local disk: SGTOOL_CACHE=/path"
         ) from error
-    return True
 
 
 def _download(url, path, sha256, label, progress, say):

@@ -17,6 +17,7 @@ from sgtool.latents.generate import generate, picture_size
 from sgtool.memory import keep_freed_memory
 from sgtool.networks import describe_precision, set_precision
 from sgtool.options import numbers_text
+from sgtool.snapshots.inert import shown
 
 RECIPE = "sgtool"  # key of the PNG text that holds the recipe
 SHEET = "grid.png"
@@ -116,7 +117,7 @@ def _known_classes(c_dim, classes, path, names, warn):
         return [None]
     known = f"{path.name} knows the classes 0 to {c_dim - 1}"
     if isinstance(names, list) and len(names) == c_dim and [str(i) for i in range(c_dim)] != [str(name) for name in names]:
-        listed = [f"{i} {name}" for i, name in enumerate(names[:20])]
+        listed = [f"{i} {shown(str(name), most=40)}" for i, name in enumerate(names[:20])]
         known += f" ({', '.join(listed)}{', ...' if c_dim > len(listed) else ''})"
     if classes is None:
         raise UserError(f"--class is missing: {known}. Give one of them, or --class 0-{c_dim - 1} for all.")

@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 
 from sgtool.errors import UserError
-from sgtool.files import make_folder
+from sgtool.files import make_folder, try_lock
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock: two processes in one folder go unnoticed there
+except ImportError:  # Windows has no flock, and locks no folders
     fcntl = None
 
 
@@ -93,11 +93,11 @@ def locked(folder):
     except OSError as error:
         raise UserError(f"{folder}: nothing can be written there ({error.strerror or error}). Check the disk.") from error
     with file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UserError(f"{folder} is being trained by another process. Wait for it, or stop it first.") from error
+        free = True
+        with contextlib.suppress(OSError):  # where a disk cannot lock, two processes in one folder go unnoticed
+            free = try_lock(file)
+        if not free:
+            raise UserError(f"{folder} is being trained by another process. Wait for it, or stop it first.")
         yield
 
 

@@ -14,6 +14,7 @@ from sgtool.errors import UserError
 from sgtool.networks import Discriminator, PictureShape, build_discriminator, build_generator
 from sgtool.snapshots import find, load, network_hash
 from sgtool.snapshots.formats import FORMATS
+from sgtool.snapshots.inert import shown
 from sgtool.training.adoption import decided_fields, feature_maps
 from sgtool.training.fitting import copy_fitting, describe_fit, fit
 from sgtool.training.resolve import Options
@@ -76,9 +77,9 @@ def _name(resume):
     """Return what --resume was given, without what may be secret in a URL."""
     if "://" not in str(resume):
         return str(resume)
-    from sgtool.download.address import shown  # here, because the folder imports requests, which takes long
+    from sgtool.download import address  # here, because the folder imports requests, which takes long
 
-    return shown(resume)
+    return address.shown(resume)
 
 
 def check(source, options, dataset):
@@ -220,8 +221,9 @@ def _labels(snapshot, config, class_names):
         return lines
     number = next((i for i, pair in enumerate(zip(theirs, class_names, strict=True)) if pair[0] != pair[1]), None)
     if number is not None:
+        was = shown(str(theirs[number]))
         lines.append(
-            f'  Warning: class {number} was "{theirs[number]}" in the source and is "{class_names[number]}" in the data. '
+            f'  Warning: class {number} was "{was}" in the source and is "{class_names[number]}" in the data. '
             "If the classes are only in another order, prepare the data so that they agree."
         )
     return lines
