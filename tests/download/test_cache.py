@@ -18,8 +18,9 @@ SHA256 = "3f4c3ed8aa0a8ce7e6c6a0f1a6a2a0a4c9e5a2fb6a0a5e6d5c4b3a2918273645"
 
 # A process of its own that downloads; its lines are what the download says.
 DOWNLOAD = """
-import sys
+import signal, sys
 from sgtool.download import fetch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without it
 print(fetch(sys.argv[1], progress=False, say=lambda text: print(text, flush=True)), flush=True)
 """
 
