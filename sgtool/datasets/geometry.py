@@ -7,7 +7,6 @@ from sgtool.errors import UserError
 TRANSFORMS = ("none", "center-crop", "center-crop-wide", "center-crop-tall", "square-crop", "pad", "tile")
 NEED_SIZE = ("center-crop", "center-crop-wide", "center-crop-tall", "pad", "tile")
 WITH_BARS = ("center-crop-wide", "center-crop-tall")
-FOCUSES = ("center", "saliency")
 MIDDLE = (0.5, 0.5)
 MOST_PIXELS = 1 << 29  # of all tiles of one picture together, which are in memory at once
 

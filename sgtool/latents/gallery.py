@@ -131,18 +131,21 @@ def _file_name(seed, number):
     return f"seed{seed:04d}.png" if number is None else f"seed{seed:04d}-class{number}.png"
 
 
+def is_ours(path):
+    """Tell whether the file at `path` is a picture that carries a recipe, and so may be replaced."""
+    try:
+        if not path.is_file():  # opening a pipe would wait
+            return False
+        with Image.open(path) as picture:
+            return RECIPE in picture.info
+    except (OSError, ValueError):
+        return False
+
+
 def _refuse_strangers(outdir, names):
     """Raise UserError if a file would be replaced that was not made from a recipe."""
-    for name in names:
-        path = outdir / name
-        if not path.exists():
-            continue
-        try:
-            with Image.open(path) as picture:
-                known = RECIPE in picture.info
-        except (OSError, ValueError):
-            known = False
-        if not known:
+    for path in (outdir / name for name in names):
+        if path.exists() and not is_ours(path):
             raise UserError(f"{path} is no picture made by sgtool, so it is not replaced. Move it or choose another --outdir.")
 
 

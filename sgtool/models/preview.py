@@ -6,13 +6,12 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from sgtool import __version__, images, snapshots
 from sgtool.errors import UserError
 from sgtool.latents import generate
-from sgtool.latents.gallery import RECIPE
+from sgtool.latents.gallery import RECIPE, is_ours
 
 SEEDS, COLUMNS = range(8), 4
 
@@ -29,7 +28,9 @@ def write_preview(path, target, truncation_psi=1.0, progress=False):
         UserError: the network cannot be run, or `target` is a file of another kind.
     """
     target = Path(target)
-    if os.path.exists(target) and not _is_ours(target):
+    if target.suffix.lower() != ".png":
+        raise UserError(f"--preview {target}: it is written as PNG. Choose a name that ends in .png.")
+    if os.path.exists(target) and not is_ours(target):
         raise UserError(f"--preview {target} is there already and is no picture made by sgtool. Choose another name.")
     if not math.isfinite(truncation_psi):
         raise UserError(f"--trunc {truncation_psi} is not a number to work with. Give 1 for no truncation, or less, like 0.7.")
@@ -44,13 +45,3 @@ def write_preview(path, target, truncation_psi=1.0, progress=False):
     images.save_png(
         target, images.grid(np.stack(pictures), COLUMNS), {RECIPE: json.dumps(recipe), "Software": f"sgtool {__version__}"}
     )
-
-
-def _is_ours(path):
-    try:
-        if not path.is_file():  # opening a pipe would wait
-            return False
-        with Image.open(path) as picture:
-            return RECIPE in picture.info
-    except (OSError, ValueError):
-        return False

@@ -119,3 +119,10 @@ def test_offline_downloads_nothing(tmp_path, monkeypatch):
     result = inspect("https://example.com/model.pkl", "--offline")
     assert result.exit_code == 1
     assert "is not in the cache" in result.stderr
+
+
+def test_a_preview_is_a_png_by_its_name_too(model, tmp_path):
+    result = inspect(model, "--preview", tmp_path / "sheet.jpg")
+    assert result.exit_code == 1
+    assert "it is written as PNG. Choose a name that ends in .png." in result.stderr
+    assert not list(tmp_path.glob("sheet*"))

@@ -7,7 +7,6 @@ from PIL import Image
 
 # Formats whose decoders are plain readers. EPS is left out on purpose: opening one runs Ghostscript.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "ICO", "PCX", "QOI")
-ANIMATED = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")  # may hold several pictures that are meant as such
 EXTENSIONS = frozenset(
     f".{ending}"
     for ending in (
