@@ -20,6 +20,7 @@ UNIX = 3
 PERMISSIONS = 0o644 << 16
 LIMIT = (1 << 31) - 1  # offsets and sizes above it go into Zip64 fields, as Python's zipfile has it
 MOST_FILES = (1 << 16) - 1
+LONGEST_NAME = 240  # bytes of a file's name; systems take 255, and the work folder's name is longer
 FULL = 0xFFFFFFFF
 
 
@@ -32,6 +33,16 @@ def picture_name(index):
 def is_zip_name(path):
     """Tell whether a dataset of this name is a zip; every other name is a folder."""
     return Path(path).suffix.lower() == ".zip"
+
+
+def check_name(dest):
+    """Refuse a destination without a name of its own (`.`, `..`, `/`, nothing), or with one that is too long."""
+    name = Path(dest).name
+    if name in ("", ".."):
+        shown = dest or "(an empty name)"
+        raise UserError(f"DEST {shown}: write the name of the zip or folder that is to be made, like data.zip")
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        raise UserError(f"DEST {dest}: its name is longer than {LONGEST_NAME} bytes. Choose a shorter one.")
 
 
 def check_destination(dest, source, force=False):

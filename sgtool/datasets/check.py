@@ -1,8 +1,11 @@
 """Look before you train: measure every picture of a source, and judge."""
 
+from dataclasses import dataclass
+
 from tqdm import tqdm
 
 from sgtool.datasets.findings import Failure, measure
+from sgtool.datasets.jobs import Batch
 from sgtool.datasets.judge import Findings, check_kinds, judge
 from sgtool.datasets.kinds import KINDS, Limits
 from sgtool.datasets.labels import read_labels
@@ -14,6 +17,19 @@ TOGETHER = 32  # pictures of one job
 ALONE = 32  # so few pictures are done before worker processes have started
 
 __all__ = ["KINDS", "Findings", "Limits", "check", "check_kinds", "judge", "measure_all", "run"]
+
+
+@dataclass(frozen=True)
+class Look(Batch):
+    """Pictures to measure, some of them a `Failure` in the place of one that is not wanted.
+
+    Attributes:
+        target_size: (width, height) that they are to cover, or None.
+        thumbnails: make one of each.
+    """
+
+    target_size: tuple | None = None
+    thumbnails: bool = False
 
 
 def check(source, *, target_size=None, labels="auto", workers=None, limits=None, thumbnails=False, progress=False, **options):
@@ -53,7 +69,7 @@ def run(source, pool=None, *, number=None, target_size=None, labels=None, limits
         `Findings`.
     """
     names = source.names[:number]
-    jobs = ((target_size, thumbnails, pictures) for pictures in _parts(source, names, labels))
+    jobs = (Look(pictures, part, target_size, thumbnails) for part, pictures in _parts(source, names, labels))
     try:
         results = (result for part in (map if pool is None else pool.map)(measure_all, jobs) for result in part)
         shown = tqdm(results, "looking", len(names), unit=" pictures", disable=None if progress else True)
@@ -63,23 +79,23 @@ def run(source, pool=None, *, number=None, target_size=None, labels=None, limits
 
 
 def _parts(source, names, labels):
-    """Lists of pictures, or of a `Failure` in the place of one that is not wanted."""
+    """Names of the first and the last, and a list of pictures, or of a `Failure` in the place of one that is not wanted."""
     bare = frozenset(labels.unlabelled if labels else ())
     for start in range(0, len(names), TOGETHER):
-        part = enumerate(names[start : start + TOGETHER], start)
-        yield [Failure("no label", unreadable=False) if name in bare else source.picture(i) for i, name in part]
+        part = names[start : start + TOGETHER]
+        pictures = [
+            Failure("no label", unreadable=False) if name in bare else source.picture(i) for i, name in enumerate(part, start)
+        ]
+        yield (part[0], part[-1]), pictures
 
 
-def measure_all(job):
-    """Load and measure some pictures; runs in a worker.
+def measure_all(look):
+    """Load and measure the pictures of a `Look`; runs in a worker.
 
-    Args:
-        job: target size, whether to make thumbnails, and a list of pictures (or a `Failure` in the place of one).
     Returns:
         list of `Measures` or `Failure`.
     """
-    target_size, thumbnails, pictures = job
-    return [_measured(picture, target_size, thumbnails) for picture in pictures]
+    return [_measured(picture, look.target_size, look.thumbnails) for picture in look.pictures]
 
 
 def _measured(picture, target_size, thumbnails):

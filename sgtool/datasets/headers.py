@@ -5,11 +5,12 @@ from dataclasses import replace
 from tqdm import tqdm
 
 from sgtool.datasets.geometry import output_size, settled
-from sgtool.datasets.jobs import Unwanted
+from sgtool.datasets.jobs import Batch, Unwanted
 from sgtool.datasets.sources import examine
 from sgtool.datasets.transforms import Skip, is_grey
 from sgtool.errors import UserError
 
+AT_ONCE = 8  # pictures that are looked at first, which mostly settle it
 TOGETHER = 256  # pictures of one job
 
 
@@ -35,9 +36,7 @@ def settle(conversions, channels, names, picture, pool, strict, progress, whole=
         return conversions
     grey, first, last = True, None, None
     number = len(names)
-    jobs = ([picture(i) for i in range(start, min(start + TOGETHER, number))] for start in range(0, number, TOGETHER))
-    results = (result for chunk in pool.map(examine_all, jobs) for result in chunk)
-    shown = tqdm(results, "looking", number, unit=" pictures", disable=None if progress else True)
+    shown = tqdm(_headers(names, picture, pool), "looking", number, unit=" pictures", disable=None if progress else True)
     for name, (size, mode) in zip(names, shown, strict=True):
         if size is None:
             reason, unreadable = mode
@@ -57,14 +56,24 @@ def settle(conversions, channels, names, picture, pool, strict, progress, whole=
     return tuple(replace(settled(conversion, first[1]), channels=channels) for conversion in conversions)
 
 
-def examine_all(pictures):
-    """Read the headers of some pictures; runs in a worker.
+def _headers(names, picture, pool):
+    """Yield what `examine_all` gives for each picture. The first few are read before the others are asked for."""
+    few = min(AT_ONCE, len(names))
+    for starts in (range(0, few, AT_ONCE), range(few, len(names), TOGETHER)):
+        spans = (range(start, min(start + starts.step, len(names))) for start in starts)
+        jobs = (Batch([picture(i) for i in span], (names[span[0]], names[span[-1]])) for span in spans)
+        for results in pool.map(examine_all, jobs):
+            yield from results
+
+
+def examine_all(batch):
+    """Read the headers of a `Batch` of pictures; runs in a worker.
 
     Returns:
         for each (size, mode) as of `sources.examine`, or (None, (reason, unreadable)).
     """
     results = []
-    for picture in pictures:
+    for picture in batch.pictures:
         if isinstance(picture, Unwanted):
             results.append((None, (picture.reason, False)))
             continue

@@ -66,18 +66,32 @@ class Unwanted:
     reason: str
 
 
+class Named:
+    """What is called by the names of the first and the last of its pictures, in messages."""
+
+    names = ()
+
+    def __str__(self):
+        return " to ".join(dict.fromkeys((self.names[0], self.names[-1]))) if self.names else "some pictures"
+
+
 @dataclass(frozen=True)
-class Job:
+class Batch(Named):
+    """Pictures that are only looked at, with their names."""
+
+    pictures: list
+    names: tuple = ()
+
+
+@dataclass(frozen=True)
+class Job(Named):
     """Pictures `first`, `first` + 1, ... of the source, which become the shard `number`."""
 
     recipe: Recipe
     number: int
     first: int
     pictures: list
-    names: tuple = ()  # of the first and the last, for messages
-
-    def __str__(self):
-        return " to ".join(dict.fromkeys(self.names))
+    names: tuple = ()  # of the first and the last
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from sgtool.datasets import kinds
 from sgtool.datasets.findings import ROW, Measures
 from sgtool.datasets.kinds import COPIES, KINDS, Crowd, Finding, Limits
 from sgtool.datasets.label_counts import count_labels
+from sgtool.datasets.report import printable
 from sgtool.errors import UserError
 
 TRUNCATED = re.compile(r"truncated|broken data stream|premature|unexpected end|buffer is not large enough", re.IGNORECASE)
@@ -53,12 +54,12 @@ class Findings:
         width = max((len(str(len(found))) for found in self.kinds.values()), default=1)
         for kind, found in self.kinds.items():
             lines.append(f"{kind:<15} {len(found):>{width}}  {KINDS[kind]}")
-            lines += [f"  {printable(finding.name)}: {printable(finding.reason)}" for finding in found[:EXAMPLES]]
+            lines += [f"  {finding.name}: {finding.reason}" for finding in found[:EXAMPLES]]
             if len(found) > EXAMPLES:
                 lines.append(f"  and {len(found) - EXAMPLES} more")
         if not self.kinds:
             lines.append("Nothing was found.")
-        return "\n".join(lines + self.notes)
+        return "\n".join(map(printable, lines + self.notes))
 
     def as_json(self):
         """Everything but the thumbnails, as JSON text."""
@@ -117,11 +118,6 @@ def check_kinds(kinds):
     for kind in kinds:
         if kind not in known:
             raise UserError(f"--drop {kind}: not a finding of pictures. Choose from {', '.join(known)}.")
-
-
-def printable(text):
-    """`text` without control characters, so that a name cannot steer the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _plain(finding):

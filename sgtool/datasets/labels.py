@@ -157,10 +157,16 @@ def _covering(labels, names, unlabelled):
     bare = [name for name in names if labels.of(name) is None]
     if bare and (unlabelled == "refuse" or len(bare) == len(names)):
         raise UserError(
-            f"{labels.origin}: {bare[0]} has no label ({len(bare)} such of {len(names)}). "
+            f"{labels.origin}: {_to_label(bare[0], labels.by_name)} has no label ({len(bare)} such of {len(names)}). "
             "Label all of them, or give --unlabelled drop or --labels none."
         )
     return replace(labels, unlabelled=bare)
+
+
+def _to_label(name, by_name):
+    """What a label is missing for: a frame, if others of its file have labels of their own, or else its file."""
+    file = file_of(name)
+    return name if any(other.startswith(f"{file}#") for other in by_name) else file
 
 
 def _respelt(by_name, present):

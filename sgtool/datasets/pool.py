@@ -3,6 +3,7 @@
 `Pool` is processes of this machine, `cluster.Cluster` those of many; both run on the interface of concurrent.futures.
 """
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -19,6 +20,7 @@ from sgtool.memory import keep_freed_memory
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 IN_FLIGHT = 3  # jobs per worker that are waiting, worked on or done and not yet taken
 ALONE = 32  # so few pictures are done before worker processes have started
+ENDING = {signal.SIGINT, signal.SIGTERM}
 TRIES = 2  # of a job by itself, after a worker has died
 
 
@@ -95,7 +97,8 @@ class Pool:
 
     def _submit(self, function, job):
         try:
-            return self._executor.submit(function, job)
+            with signals_waiting():
+                return self._executor.submit(function, job)
         except BrokenProcessPool as error:  # noticed before its turn has come: as if it had failed
             future = Future()
             future.set_exception(error)
@@ -130,6 +133,19 @@ class Pool:
         self._executor = self._start()
 
 
+@contextlib.contextmanager
+def signals_waiting():
+    """Let Ctrl-C and SIGTERM wait. A worker whose start they interrupt would be known to nobody, and complain to the screen."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _is_done(future):
     """Wait for a job; tell whether its worker lived to see the end."""
     return not isinstance(future.exception(), BrokenProcessPool)
@@ -137,6 +153,8 @@ def _is_done(future):
 
 def _start_worker(alive):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # as it came from the start
     keep_freed_memory()  # a picture after the other asks for blocks of one size: a tenth of the time
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
 

@@ -92,7 +92,12 @@ def summary(report, dest):
     lines += [f"  {counts[note]} {text}" for note, text in told.items() if counts[note]]
     if report["part"] != "holdout":
         lines += _left_out(report)
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
+
+
+def printable(line):
+    """A line without control characters, so that a name can neither break it nor steer the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _left_out(report):

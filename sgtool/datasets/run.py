@@ -19,7 +19,7 @@ from sgtool.datasets.report import report_of
 from sgtool.datasets.selection import select
 from sgtool.datasets.shards import Damaged, Resumable, is_complete, remove_shard
 from sgtool.datasets.sheets import write_sheets
-from sgtool.datasets.sources import open_source
+from sgtool.datasets.sources import check_there, open_source
 from sgtool.datasets.targets import check_space, check_targets, targets_of
 from sgtool.datasets.workplace import PUBLISH, REPORTS, disregard, fingerprint_of, work_folder
 
@@ -54,6 +54,7 @@ class Run:
             check_kinds(request.drop)
         if request.holdout is not None:
             parse_holdout(request.holdout)
+        check_there(source)  # now, as the folder of `dest` may be made in its place
         check_targets(self.targets, source, force, self._moved_before())
 
     def _moved_before(self):

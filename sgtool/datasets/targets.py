@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from sgtool.datasets.archive import check_destination, is_zip_name
+from sgtool.datasets.archive import check_destination, check_name, is_zip_name
 from sgtool.datasets.png import png_bytes
 from sgtool.errors import UserError
 
@@ -63,6 +63,8 @@ def targets_of(dest, sizes, holdout):
         targets.append(Target(dest.with_name(name), edition, MAIN))
         if holdout:
             targets.append(Target(_with_ending(dest.with_name(name), "-holdout"), edition, HELD_OUT))
+    for target in targets:
+        check_name(target.dest)
     return targets
 
 

@@ -13,6 +13,7 @@ import os
 import shutil
 from pathlib import Path
 
+from sgtool.datasets.archive import check_name
 from sgtool.datasets.jobs import VERSIONS
 from sgtool.datasets.shards import Resumable
 from sgtool.errors import UserError
@@ -24,7 +25,12 @@ TRIES = 100  # to lock a folder that others remove
 
 
 def work_folder(dest):
-    """Return the work folder of a DEST, absolute."""
+    """Return the work folder of a DEST, absolute.
+
+    Raises:
+        UserError: DEST has no name of its own, or too long a one.
+    """
+    check_name(dest)
     dest = Path(dest).absolute()
     return dest.with_name(f".{dest.name}.work")
 
@@ -33,7 +39,8 @@ class Workplace:
     """A work folder, locked.
 
     As a context manager: on success the folder goes; so it does after a `UserError` that the same command would only
-    meet again. Whatever else ends the work (Ctrl-C, a full disk, a dead worker) leaves it for the next time.
+    meet again, with the folders above it that were made for it. Whatever else ends the work (Ctrl-C, a full disk, a dead
+    worker) leaves it for the next time, and so does a `UserError` before `begin`: what is there is another command's.
 
     Args:
         dest: where the dataset is to be, as the user gave it.
@@ -44,9 +51,10 @@ class Workplace:
     def __init__(self, dest):
         self.dest = dest
         self.folder = work_folder(dest)
-        self._lock = None
+        self._lock, self._begun, self._made = None, False, []
 
     def __enter__(self):
+        self._made = [folder for folder in self.folder.parents if not folder.exists()]  # the innermost first
         make_folder(self.folder.parent, "DEST")
         for _ in range(TRIES):
             self._lock = self._try()
@@ -79,11 +87,17 @@ class Workplace:
     def __exit__(self, kind, *error):
         if kind is None:
             self._clear(but=(FINGERPRINT, REPORTS, PUBLISH))  # until the end they tell the next run that all is done
-        if kind is None or (issubclass(kind, UserError) and not issubclass(kind, Resumable)):
+        if kind is None or (issubclass(kind, UserError) and not issubclass(kind, Resumable) and self._is_own()):
             self._clear()
             with contextlib.suppress(OSError):
                 shutil.rmtree(self.folder)
+                for folder in self._made:
+                    folder.rmdir()  # fails where there is something in it
         self._lock.close()
+
+    def _is_own(self):
+        """Whether the work in the folder, if there is any, is that of this command."""
+        return self._begun or not (self.folder / FINGERPRINT).exists()
 
     def _clear(self, but=()):
         """Remove all but the lock and some; the fingerprint first, so that a kill half-way leaves nothing that looks whole."""
@@ -103,7 +117,7 @@ class Workplace:
         Returns:
             "resumed", "anew" (there was other work, which is removed) or "fresh".
         """
-        known = self._read(FINGERPRINT)
+        known, self._begun = self._read(FINGERPRINT), True
         if known == fingerprint:
             for path in self.folder.glob("*.part"):  # of jobs that were killed
                 path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image, ImageFilter
 
-from sgtool.datasets.check import check, measure_all, run
+from sgtool.datasets.check import Look, check, measure_all, run
 from sgtool.datasets.findings import Failure, Measures, measure
 from sgtool.datasets.labels import Labels
 from sgtool.datasets.pool import Pool
@@ -126,10 +126,23 @@ def test_pictures_without_a_label_are_left_out(folder):
 def test_a_job_gives_measures_and_reasons(photo):
     picture = ArrayPicture(from_pil(photo(0)))
     refused = Failure("no label", unreadable=False)
-    results = measure_all(((512, 512), True, [picture, refused]))
+    results = measure_all(Look([picture, refused], ("a.png", "b.png"), (512, 512), thumbnails=True))
     assert isinstance(results[0], Measures)
     assert results[0].to_bytes() == measure(photo(0), (512, 512)).to_bytes()
     assert results[1] is refused
+
+
+def test_a_job_is_called_by_its_first_and_last_picture(folder):
+    jobs = []
+
+    class Noting:
+        def map(self, function, looks):
+            for look in looks:
+                jobs.append(str(look))
+                yield function(look)
+
+    run(open_source(folder), Noting())
+    assert jobs == ["a/0.png to b/blurred.png"]
 
 
 def test_thumbnails_of_all_pictures_are_not_held_in_memory(monkeypatch):
@@ -141,9 +154,9 @@ def test_thumbnails_of_all_pictures_are_not_held_in_memory(monkeypatch):
 
     class Quick:
         def map(self, function, jobs):
-            for target, thumbnails, pictures in jobs:
-                assert (target, thumbnails) == (None, True)
-                yield [replace(result, thumbnail=bytes(2000))] * len(pictures)
+            for look in jobs:
+                assert (look.target_size, look.thumbnails) == (None, True)
+                yield [replace(result, thumbnail=bytes(2000))] * len(look.pictures)
 
     monkeypatch.setattr("sgtool.datasets.judge.IN_MEMORY", 1 << 20)
     tracemalloc.start()

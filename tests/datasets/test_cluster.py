@@ -43,8 +43,21 @@ class Dask:
         port = free_port()
         self.address = f"tcp://127.0.0.1:{port}"
         self.scheduler = start("dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        self._wait(port)
         for _ in range(workers):
             self.add_worker()
+
+    def _wait(self, port):
+        """Wait until the scheduler answers."""
+        deadline = time.monotonic() + 60
+        while self.scheduler.poll() is None and time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        self.close()
+        pytest.fail("the scheduler does not start")
 
     def add_worker(self):
         where = ["--no-dashboard", "--no-nanny", "--nthreads", "1", "--local-directory", str(self.folder)]
@@ -135,7 +148,6 @@ def test_no_scheduler_and_no_workers_are_refused(tmp_path, monkeypatch):
         prepare("demo:digits", tmp_path / "d.zip", cluster=f"tcp://127.0.0.1:{free_port()}")
     dask = Dask(tmp_path / "dask", 0)
     try:
-        time.sleep(3)
         with pytest.raises(UserError, match="the scheduler has no workers. Start some: dask worker tcp://127.0.0.1"):
             prepare("demo:digits", tmp_path / "d.zip", cluster=dask.address)
     finally:

@@ -118,6 +118,15 @@ def test_frames_tiles_and_faces_have_the_label_of_their_file():
     assert labels.of("c.jpg") is None
 
 
+@pytest.mark.parametrize(
+    ("labelled", "missing"), [("b.png", "clip.gif has no label"), ("clip.gif#000001", "clip.gif#000000 has no label")]
+)
+def test_a_missing_label_is_asked_for_a_file_unless_its_frames_have_their_own(labelled, missing):
+    source = source_with(["clip.gif#000000", "clip.gif#000001", "b.png"], some_csv=f"{labelled},1")
+    with pytest.raises(UserError, match=f"some.csv: {missing} .2 such of 3"):
+        read_labels(source, "some.csv")
+
+
 def test_a_label_of_a_part_goes_before_that_of_its_file():
     labels = read_labels(source_with(["a.gif#1", "a.gif#2"], labels_csv="a.gif,5\na.gif#2,7\n"), "labels.csv")
     assert [labels.of(name) for name in ("a.gif#1", "a.gif#2")] == [5, 7]

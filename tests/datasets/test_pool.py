@@ -1,10 +1,11 @@
+import functools
 import os
 import signal
 import time
 
 import pytest
 
-from sgtool.datasets.pool import IN_FLIGHT, Pool, cores
+from sgtool.datasets.pool import ENDING, IN_FLIGHT, Pool, cores
 from sgtool.datasets.shards import Resumable
 
 
@@ -66,6 +67,17 @@ def test_workers_stop_at_once_when_the_caller_stops():
     with pytest.raises(KeyboardInterrupt):
         stop_in_the_middle()
     assert time.monotonic() - start < 60
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no signal masks")
+def test_signals_wait_while_a_job_is_handed_over_and_reach_the_worker(monkeypatch):
+    mask, masks = functools.partial(signal.pthread_sigmask, signal.SIG_BLOCK), []
+    with Pool(2) as pool:
+        submit = pool._executor.submit
+        monkeypatch.setattr(pool._executor, "submit", lambda *job: masks.append(mask([])) or submit(*job))
+        assert list(pool.map(mask, [[], []])) == [set(), set()]
+    assert masks == [mask([]) | ENDING] * 2
+    assert not mask([]) & ENDING
 
 
 def test_there_is_at_least_one_core():

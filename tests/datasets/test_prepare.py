@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sgtool.datasets import open_dataset
-from sgtool.datasets.prepare import prepare, prepare_all, summary
+from sgtool.datasets.prepare import look, prepare, prepare_all, summary
 from sgtool.datasets.report import reasons_told
 from sgtool.errors import UserError
 
@@ -234,6 +234,30 @@ def test_options_that_make_no_sense_are_an_error_before_anything_is_read(tmp_pat
 # -- bad pictures
 
 
+def test_a_source_that_is_not_there_is_not_made_by_a_destination_in_it(tmp_path):
+    with pytest.raises(UserError, match="in does not exist"):
+        prepare(tmp_path / "in", tmp_path / "in" / "d.zip")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("dest", ["", ".", "..", "/", "x" * 300, "x" * 248 + ".zip"])
+def test_a_destination_without_a_name_or_with_too_long_a_one_is_a_sentence(folder, dest):
+    with pytest.raises(UserError, match="DEST .*(write the name|longer than 240 bytes. Choose a shorter one)"):
+        prepare(folder, dest)
+    with pytest.raises(UserError, match="-holdout.zip: its name is longer"):
+        prepare(folder, folder.parent / ("y" * 233 + ".zip"), holdout="20%")
+    assert os.listdir(folder.parent) == ["in"]
+
+
+@pytest.mark.parametrize(("source", "message"), [("", "SOURCE is an empty name"), ("x" * 300, "x does not exist")])
+def test_a_source_without_a_name_or_with_too_long_a_one_is_a_sentence(tmp_path, source, message):
+    with pytest.raises(UserError, match=message):
+        prepare(source, tmp_path / "d.zip")
+    with pytest.raises(UserError, match=message):
+        look(source)
+    assert os.listdir(tmp_path) == []
+
+
 def test_strict_refuses_the_first_bad_picture_and_leaves_nothing(flawed, tmp_path):
     for options in ({}, {"resolution": (8, 8), "channels": 3}):
         with pytest.raises(UserError, match="2b.png"):
@@ -264,7 +288,7 @@ def test_a_source_of_bad_pictures_only_is_an_error(tmp_path):
 
 def test_phone_pictures_of_unknown_format_are_listed_and_not_lost(folder, tmp_path):
     (folder / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
-    assert prepare(folder, tmp_path / "d.zip")["skipped"] == [["IMG_1.HEIC", "not a picture in a known format"]]
+    assert prepare(folder, tmp_path / "d.zip")["skipped"] == [["IMG_1.HEIC", "HEIC, which is not read; save it as JPEG"]]
 
 
 # -- real pictures
@@ -406,3 +430,11 @@ def test_many_skipped_pictures_are_told_by_reason():
     skipped = [[f"{i}.png", f"image file is truncated ({i} bytes not processed)"] for i in range(7)] + [["x.png", "no face"]] * 2
     assert reasons_told(skipped) == ["7 like 0.png: image file is truncated (0 bytes not processed)", "2 like x.png: no face"]
     assert reasons_told(skipped[:2])[0].startswith("0.png: image file")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_that_hold_control_characters_neither_break_lines_nor_steer_the_terminal(folder, tmp_path):
+    (folder / "a\nb\x1b[2Jc.png").write_bytes(b"nothing")
+    report = prepare(folder, tmp_path / "d.zip")
+    assert report["skipped"] == [["a\nb\x1b[2Jc.png", "not a picture in a known format"]]
+    assert summary(report, tmp_path / "d.zip").splitlines()[-1] == "    a?b?[2Jc.png: not a picture in a known format"

@@ -35,6 +35,26 @@ def test_success_and_errors_that_would_come_again_leave_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_folders_made_for_a_destination_go_with_an_error_that_would_come_again(tmp_path):
+    dest = tmp_path / "a" / "b" / "d.zip"
+    with pytest.raises(UserError):
+        leave(dest, UserError("wrong"))
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(RuntimeError):
+        leave(dest, RuntimeError())
+    assert os.listdir(dest.parent) == [".d.zip.work"]
+
+
+def test_an_error_before_the_work_is_begun_leaves_earlier_work_alone(tmp_path):
+    with pytest.raises(RuntimeError):
+        leave(tmp_path / "d.zip", RuntimeError())
+    with pytest.raises(UserError), Workplace(tmp_path / "d.zip"):
+        raise UserError("--labels lables.csv: no such file")
+    with Workplace(tmp_path / "d.zip") as place:
+        assert place.begin("fingerprint") == "resumed"
+        assert place.noted("plan.json") == [1, 2]
+
+
 def test_work_with_another_fingerprint_is_removed(tmp_path):
     with pytest.raises(RuntimeError):
         leave(tmp_path / "d.zip", RuntimeError())

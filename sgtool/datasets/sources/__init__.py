@@ -5,7 +5,7 @@ that of the sorted names, or of the file, so that a source always gives the same
 """
 
 from sgtool.datasets.sources.decode import examine, full_size_of, load, notes_of
-from sgtool.datasets.sources.detect import open_source
+from sgtool.datasets.sources.detect import check_there, open_source
 from sgtool.datasets.sources.formats import EXTENSIONS, FORMATS, formats, is_picture_name
 from sgtool.datasets.sources.frames import file_of
 from sgtool.datasets.sources.kept import close_files
@@ -19,6 +19,7 @@ __all__ = [
     "FilePicture",
     "Raw",
     "Source",
+    "check_there",
     "close_files",
     "examine",
     "file_of",

@@ -5,7 +5,7 @@ import warnings
 
 from PIL import Image, UnidentifiedImageError
 
-from sgtool.datasets.sources.formats import formats
+from sgtool.datasets.sources.formats import formats, unknown
 from sgtool.datasets.sources.kept import drop, kept
 from sgtool.datasets.sources.pictures import FramePicture, Raw
 from sgtool.datasets.sources.profiles import to_srgb
@@ -25,6 +25,7 @@ TURNS = {
 # A JPEG can be decoded at 1/8, 1/4 and 1/2: with so many pixels, at least, for each that is wanted, along each axis. At 1/8 a
 # pixel is the plain mean of 64, which blurs a little, and would be seen with 2.
 SPARE = {8: 3, 4: 2, 2: 2}
+TOO_MUCH_TEXT = "a text or profile inside it is too large, more than 1 MB"  # compressed, in a PNG: Pillow's limit
 NOTES, FULL_SIZE = "sgtool notes", "sgtool full size"  # keys of a loaded image's info
 
 
@@ -38,12 +39,14 @@ def reading():
             yield
     except Skip:
         raise
-    except UnidentifiedImageError as error:
-        raise Skip("not a picture in a known format", unreadable=True) from error
+    except UnidentifiedImageError as error:  # in the middle of one; see `_image`
+        raise Skip(unknown(b"?"), unreadable=True) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Skip(f"more than {Image.MAX_IMAGE_PIXELS} pixels", unreadable=True) from error
     except OSError as error:
         raise Skip(error.strerror or str(error), unreadable=True) from error
+    except ValueError as error:
+        raise Skip(TOO_MUCH_TEXT if "MAX_TEXT" in str(error) else str(error), unreadable=True) from error
     except Exception as error:
         raise Skip(str(error) or type(error).__name__, unreadable=True) from error
 
@@ -74,12 +77,17 @@ def load(picture, size_hint=None):
             image.load()
             turn, _ = _turn(image)  # Pillow has turned a TIFF by now, and says so
             profile = image.info.get("icc_profile")
-            turned = image.transpose(turn) if turn is not None else image.copy()
+            turned = image.transpose(turn) if turn is not None else _own(image, picture)
         turned, colour = to_srgb(turned, profile)
         turned.info = {key: value for key, value in turned.info.items() if key == "transparency"}
         turned.info[NOTES] = notes + colour
         turned.info[FULL_SIZE] = full
         return turned
+
+
+def _own(image, picture):
+    """An image that stays as it is when others of the same file are read. A file of one picture can be closed, and is that."""
+    return image.copy() if isinstance(picture, FramePicture) else image
 
 
 SIDEWAYS = tuple(TURNS[i] for i in (5, 6, 7, 8))
@@ -146,7 +154,7 @@ def count_frames(picture):
 def _opened(picture):
     """Open a picture's image; of several in one file, the right one. Such a file stays open, as each frame needs the last."""
     if not isinstance(picture, FramePicture):
-        with picture.stream() as file, Image.open(file, formats=formats()) as image:
+        with picture.stream() as file, _image(file) as image:
             yield image
         return
     try:
@@ -159,13 +167,21 @@ def _opened(picture):
         raise
 
 
+def _image(file):
+    try:
+        return Image.open(file, formats=formats())
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        raise Skip(unknown(file.read(32)), unreadable=True) from error
+
+
 class _Frames:
     """An open file of several pictures."""
 
     def __init__(self, picture):
         self.file = picture.stream()
         try:
-            self.image = Image.open(self.file, formats=formats())
+            self.image = _image(self.file)
         except BaseException:
             self.file.close()
             raise

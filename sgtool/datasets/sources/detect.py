@@ -52,6 +52,7 @@ def open_source(source, tile=None, frames="first", every=None):
         raise ValueError(f'frames must be "first" or "all" and every at least 1, not {frames!r} and {every}')
     source = str(source)
     path = Path(source)
+    check_there(source)
     if tile is not None:
         return sheet_source(path, tile)
     if source.startswith("demo:"):
@@ -60,13 +61,22 @@ def open_source(source, tile=None, frames="first", every=None):
         found = _open_folder(path, every)
     elif path.exists():
         found = _open_file(path, frames, every)
-    elif is_pattern(source) and "://" not in source:
-        found = _open_tars(matching(source))
-    elif "://" in source:
-        raise UserError(f"{source} is an address. Download it, and give the file or folder.")
     else:
-        raise UserError(f"{source} does not exist. {READ}")
+        found = _open_tars(matching(source))
     return with_all_frames(found) if frames == "all" else found
+
+
+def check_there(source):
+    """Raise `UserError` if `source` is no file, no folder, no pattern of names and no `demo:`."""
+    source = str(source)
+    if not source:
+        raise UserError(f"SOURCE is an empty name. {READ}")
+    if source.startswith("demo:") or os.path.exists(source):
+        return
+    if "://" in source:
+        raise UserError(f"{source} is an address. Download it, and give the file or folder.")
+    if not is_pattern(source):
+        raise UserError(f"{source} does not exist. {READ}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -82,14 +82,27 @@ def png_bomb(side):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
+def png_with(kind, content):
+    """A picture with one chunk more, behind its header."""
+    data = encoded(picture(0))
+    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return data[:33] + chunk + data[33:]
+
+
+UNPACKS_TO_8_MB = zlib.compress(bytes(8 << 20))
 BROKEN = {
     "truncated": (encoded(picture(0, 64, 64))[:4000], "truncated"),
     "text": (b"this is no picture", "not a picture in a known format"),
-    "empty": (b"", "not a picture in a known format"),
-    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "not a picture in a known format"),
+    "empty": (b"", "empty, 0 bytes"),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "PostScript, which is not read"),
     "truncated JPEG": (encoded(picture(0, 64, 64), "JPEG")[:1200], "truncated"),
     "bomb": (png_bomb(50_000), "more than 89478485 pixels"),
-    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture in a known format"),
+    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", r"a drawing \(SVG\), which is not read"),
+    "web page": (b"\n<!DOCTYPE HTML><title>404</title>", "a web page, no picture"),
+    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC, which is not read; save it as JPEG"),
+    "Photoshop": (b"8BPS\0\1" + bytes(100), "a Photoshop file, which is not read"),
+    "a large profile": (png_with(b"iCCP", b"p\0\0" + UNPACKS_TO_8_MB), "a text or profile inside it is too large"),
+    "a large text": (png_with(b"zTXt", b"t\0\0" + UNPACKS_TO_8_MB), "a text or profile inside it is too large"),
 }
 
 

@@ -119,12 +119,14 @@ def test_names_of_any_bytes_and_length_are_read_and_stay_apart(tmp_path):
         load(source.picture(i))
 
 
-@pytest.mark.parametrize("name", ["a.png", "x/B.JPEG", "c.d.webp", "phone.heic"])
+@pytest.mark.parametrize("name", ["a.png", "x/B.JPEG", "c.d.webp", "phone.heic", "3d.mpo", "new.jxl"])
 def test_pictures_are_known_by_their_ending(name):
     assert is_picture_name(name)
 
 
-@pytest.mark.parametrize("name", ["a.txt", "png", ".a.png", "__MACOSX/._a.png", ".git/a.png", "a.eps", "a.png/readme"])
+@pytest.mark.parametrize(
+    "name", ["a.txt", "png", ".a.png", "__MACOSX/._a.png", "@eaDir/a.png", ".git/a.png", "a.eps", "a.png/readme"]
+)
 def test_other_files_and_hidden_ones_are_no_pictures(name):
     assert not is_picture_name(name)
 
