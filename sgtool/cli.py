@@ -7,7 +7,7 @@ import click
 from sgtool import __version__
 from sgtool.errors import UserError
 
-COMMANDS = ("prepare", "train", "generate", "inspect", "convert", "doctor")
+COMMANDS = ("prepare", "train", "generate", "project", "mix", "blend", "edit", "video", "inspect", "convert", "doctor")
 
 
 def _dashes(name):
@@ -47,6 +47,13 @@ def main():
     sgtool prepare pictures/ data.zip --resolution 256 --transform square-crop
     sgtool train --data data.zip --outdir runs
     sgtool generate --network runs/00000-data-auto1/network-snapshot-001000.pkl --seeds 0-15 --outdir out
+
+    \b
+    sgtool project --network MODEL --target face.png --outdir out      a real picture into W
+    sgtool mix --network MODEL --rows 0-4 --cols 5-9 --outdir out      styles of two pictures in one
+    sgtool blend A.pkl B.pkl --sweep cuts.png                          two models in one
+    sgtool edit --network MODEL --method pca --outdir out              directions that change one thing
+    sgtool video --network MODEL --seeds 0-5 --output walk.mp4         walks
 
     \b
     sgtool inspect says what a model file holds, whoever wrote it; sgtool convert writes it as another kind of file.

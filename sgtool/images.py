@@ -23,6 +23,17 @@ def to_float(images):
     return images.to(torch.float32) / 127.5 - 1
 
 
+def to_levels(images):
+    """Turn network values into levels of a file, neither rounded nor clamped, so that gradients pass: (x + 1) * 127.5.
+
+    Args:
+        images: float tensor of any shape, nominally -1..1.
+    Returns:
+        float tensor of the same shape, nominally 0..255.
+    """
+    return (images + 1) * 127.5
+
+
 def to_uint8(images):
     """Turn network values into uint8 pictures: floor(x * 127.5 + 128), clamped, as NVIDIA's tools do.
 

@@ -5,6 +5,7 @@ import re
 import click
 
 from sgtool.errors import UserError
+from sgtool.grammar import parse_latents
 
 
 class Numbers(click.ParamType):
@@ -65,6 +66,31 @@ class Resolution(click.ParamType):
         return size
 
 
+class LatentList(click.ParamType):
+    """Latents in the order given: seeds `0-3,7`, files `w.npz`, pictures, mixtures. Gives what `grammar.parse_latents` does."""
+
+    name = "LATENTS"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, list):
+            return value
+        try:
+            return parse_latents(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Layers(Numbers):
+    """Rows of `ws`: numbers and ranges, or one of the words coarse, middle and fine. Gives a list or the word."""
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, str) and value.strip() in ("coarse", "middle", "fine"):
+            return value.strip()
+        return super().convert(value, param, ctx)
+
+
+LATENTS = LatentList()
+LAYERS = Layers("LAYERS", "layer", "0-6, or coarse, middle or fine", 2**31 - 1)
 SEEDS = Numbers("SEEDS", "seed", "0-3,7", 2**32 - 1)
 CLASSES = Numbers("CLASSES", "class", "3 or 0-9", 2**31 - 1)
 RESOLUTION = Resolution()
@@ -112,6 +138,25 @@ def precision_option(default="auto"):
         default=default,
         help="Type of the four highest resolutions.  [default: auto: fp16 on CUDA, else fp32]",
     )
+
+
+def truncation_options(command):
+    """`--trunc` and `--trunc-cutoff`."""
+    command = click.option(
+        "--trunc-cutoff", type=click.IntRange(min=0), metavar="N", help="Truncate the first N layers only.  [default: all]"
+    )(command)
+    return click.option(
+        "--trunc", type=float, default=1.0, show_default=True, metavar="PSI",
+        help="Of seeds. 1: full variety; less: more typical pictures.",
+    )(command)  # fmt: skip
+
+
+def noise_mode_option(command):
+    """`--noise-mode`: which noise inputs."""
+    return click.option(
+        "--noise-mode", type=click.Choice(["const", "random", "none"]), default="const", show_default=True,
+        help="Noise inputs: as stored, drawn from each seed, or off.",
+    )(command)  # fmt: skip
 
 
 def torch_device(name):

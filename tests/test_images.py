@@ -73,3 +73,12 @@ def test_png_keeps_pixels_and_text(tmp_path, channels):
 def test_png_without_text_is_a_png(tmp_path):
     images.save_png(tmp_path / "x.png", np.zeros([2, 2, 3], np.uint8))
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_levels_are_those_of_files_and_let_gradients_pass():
+    values = torch.arange(256, dtype=torch.uint8)
+    floats = images.to_float(values).double().requires_grad_()
+    levels = images.to_levels(floats)
+    torch.testing.assert_close(levels.detach(), values.double(), rtol=0, atol=2e-5)
+    (gradient,) = torch.autograd.grad(levels.sum(), floats)
+    assert (gradient == 127.5).all()

@@ -1,21 +1,38 @@
-"""`sgtool generate`: pictures of seeds."""
+"""`sgtool generate`: pictures of seeds and saved latents."""
 
 import click
 
-from sgtool.options import CLASSES, SEEDS, device_option, network_option, offline_option, precision_option
+from sgtool.options import (
+    CLASSES,
+    LATENTS,
+    device_option,
+    network_option,
+    noise_mode_option,
+    offline_option,
+    precision_option,
+    truncation_options,
+)
+
+
+def _needed(ctx, param, value):
+    """Demand --seeds unless there is --projected-w; what is given is read before what is not."""
+    if value is None and ctx.params.get("projected_w") is None:
+        raise click.MissingParameter(ctx=ctx, param=param)
+    return value
 
 
 @click.command(short_help="Make pictures of seeds with a trained network.")
 @network_option
-@click.option("--seeds", type=SEEDS, required=True, help="Which pictures: numbers and ranges, like 0-3,7.")
+@click.option("--seeds", type=LATENTS, callback=_needed,
+              help="Which pictures: seeds, numbers and ranges like 0-3,7, and latents of other kinds like w.npz. Needed unless "
+                   "there is --projected-w.")  # fmt: skip
+@click.option("--projected-w", type=click.Path(dir_okay=False), metavar="NPZ",
+              help="Pictures of the latents in a file, as proj00.png, ...")  # fmt: skip
 @click.option("--outdir", type=click.Path(file_okay=False), required=True, metavar="DIR", help="Folder for the pictures.")
-@click.option("--trunc", type=float, default=1.0, show_default=True, metavar="PSI",
-              help="1: full variety; less: more typical pictures.")  # fmt: skip
-@click.option("--trunc-cutoff", type=click.IntRange(min=0), metavar="N", help="Truncate the first N layers only.  [default: all]")
+@truncation_options
 @click.option("--class", "classes", type=CLASSES,
               help="Class of the pictures, like 3, or several, like 0-9. Needed if trained with --cond.")  # fmt: skip
-@click.option("--noise-mode", type=click.Choice(["const", "random", "none"]), default="const", show_default=True,
-              help="Noise inputs: as stored, drawn from each seed, or off.")  # fmt: skip
+@noise_mode_option
 @click.option("--grid/--no-grid", default=True, show_default=True, help="Write grid.png with all pictures on one sheet.")
 @click.option("--columns", type=click.IntRange(min=1), metavar="N",
               help="Pictures in a row of grid.png.  [default: a row per class, or square]")  # fmt: skip
@@ -29,8 +46,8 @@ from sgtool.options import CLASSES, SEEDS, device_option, network_option, offlin
 @precision_option()
 @offline_option
 def generate(
-    network, seeds, outdir, trunc, trunc_cutoff, classes, noise_mode, grid, columns, enlarge, gap, batch, device, precision,
-    offline,
+    network, seeds, projected_w, outdir, trunc, trunc_cutoff, classes, noise_mode, grid, columns, enlarge, gap, batch, device,
+    precision, offline,
 ):  # fmt: skip
     """Make pictures of seeds with a trained network.
 
@@ -41,6 +58,7 @@ def generate(
     sgtool generate --network runs/00000-data-auto1 --seeds 0-15 --outdir out
     sgtool generate --network metfaces --seeds 85,265,297 --trunc 0.7 --outdir out
     sgtool generate --network digits.pkl --seeds 0-9 --class 0-9 --outdir out
+    sgtool generate --network model.pkl --seeds 85,out/projected_w.npz,0.5*85+0.5*265 --outdir out
     """
     from sgtool.latents import generate_files
     from sgtool.options import torch_device
@@ -50,6 +68,7 @@ def generate(
         outdir,
         seeds,
         classes,
+        projected_w=projected_w,
         truncation_psi=trunc,
         truncation_cutoff=trunc_cutoff,
         noise_mode=noise_mode,

@@ -143,12 +143,16 @@ def prepare(source, dest, source_option, dest_option, channels, only_check, repo
     """
     channels = channels if channels == "auto" else int(channels)
     source = _one("SOURCE", source, source_option)
-    if only_check:
-        _check(source, dest if dest is not None else dest_option, report, as_json, channels=channels, **options)
-        return
-    if report is not None or as_json:
-        raise UserError(f"{'--report' if report is not None else '--json'} goes with --check. Add that, or leave it out.")
-    _prepare(source, _one("DEST", dest, dest_option), channels=channels, **options)
+    try:
+        if only_check:
+            _check(source, dest if dest is not None else dest_option, report, as_json, channels=channels, **options)
+            return
+        if report is not None or as_json:
+            raise UserError(f"{'--report' if report is not None else '--json'} goes with --check. Add that, or leave it out.")
+        _prepare(source, _one("DEST", dest, dest_option), channels=channels, **options)
+    except UserError as error:
+        error.message = _printable(error.message)
+        raise
 
 
 def _prepare(source, dest, **options):
@@ -178,8 +182,12 @@ def _start_early():
     import multiprocessing
     from multiprocessing import forkserver
 
-    multiprocessing.set_forkserver_preload(["sgtool.datasets.jobs"])
-    forkserver.ensure_running()
+    multiprocessing.set_forkserver_preload(["sgtool.datasets.preload"])
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to it too, and in its imports it would print a trace
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _check(source, dest, page, as_json, cluster, force, **options):
@@ -200,7 +208,13 @@ def _check(source, dest, page, as_json, cluster, force, **options):
 
 
 def _say(text):
-    click.echo(text, err=True)
+    click.echo(_printable(text), err=True)
+
+
+def _printable(text):
+    from sgtool.datasets.report import printable
+
+    return printable(text)
 
 
 def _leave(number, frame):

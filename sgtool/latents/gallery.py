@@ -1,45 +1,45 @@
 """Pictures as files: named by seed and class, each with the recipe that makes it again, and all on one sheet."""
 
-import json
+import itertools
 import math
 import warnings
 from typing import NamedTuple
 
-import numpy as np
-import torch
-from PIL import Image
 from tqdm import tqdm
 
-from sgtool import __version__, images, snapshots
+from sgtool import images, snapshots
 from sgtool.errors import UserError
 from sgtool.files import make_folder
-from sgtool.latents.generate import generate, picture_size
-from sgtool.memory import keep_freed_memory
-from sgtool.networks import describe_precision, set_precision
+from sgtool.grammar import Mixture, Seed, Stored, latents_text
+from sgtool.latents.file import unique_names
+from sgtool.latents.generate import generate, picture_size, render
+from sgtool.latents.model import checked_truncation, open_model
+from sgtool.latents.recipes import refuse_strangers, texts
+from sgtool.latents.sheet import write_sheet
+from sgtool.latents.sources import check_items, gather, labels_of, name_of_seed, tell_of_truncation
 from sgtool.options import numbers_text
-from sgtool.snapshots.inert import shown
 
-RECIPE = "sgtool"  # key of the PNG text that holds the recipe
 SHEET = "grid.png"
-SHEET_BYTES = 1 << 29  # pixels of the largest sheet; it is held in memory
 
 
 def generate_files(
-    network, outdir, seeds, classes=None, *,
+    network, outdir, seeds, classes=None, *, projected_w=None,
     device="cpu", precision="auto", batch=None, grid=True, columns=None, enlarge=1, gap=0, offline=False, progress=False,
     warn=warnings.warn, say=lambda text: None, **look,
 ):  # fmt: skip
-    """Write the pictures of seeds as `seed0085.png`, and all of them on one sheet as `grid.png`.
+    """Write the pictures of latents as `seed0085.png`, `face.png` ..., and all of them on one sheet as `grid.png`.
 
-    For several classes each seed is shown in each class, as `seed0085-class3.png`, and the sheet has a row per class.
-    Each file carries its recipe as JSON in the PNG text "sgtool". Files of the same names are replaced if they carry
-    one too; any other file is left alone and stops the call before anything is computed.
+    For several classes each seed is shown in each class, as `seed0085-class3.png`, and the sheet has a row per class; what
+    has a class of its own or needs none (`85@3`, saved latents) is shown once, after them. Each file carries its recipe as
+    JSON in the PNG text "sgtool". Files of the same names are replaced if they carry one too; any other file is left alone
+    and stops the call before anything is computed.
 
     Args:
         network: model file, run folder, URL or known name, see `snapshots.find`.
-        outdir: folder to write to; made if need be.
-        seeds: list of whole numbers.
-        classes: list of class numbers; needed for a network with labels, ignored with a warning for one without.
+        outdir: folder to write to; made if need be. Latents of projected pictures are kept there too.
+        seeds: what `grammar.parse_latents` gives; whole numbers are seeds.
+        classes: list of class numbers; needed for seeds of a network with labels, ignored with a warning for one without.
+        projected_w: file of latents, whose pictures are called `proj00.png`, ...; then `seeds` are left out with a warning.
         device: "cpu", "cuda" or "mps".
         precision: "auto", "fp32", "bf16" or "fp16": type of the highest resolutions.
         batch: pictures computed at once, see `generate`.
@@ -57,128 +57,98 @@ def generate_files(
     Raises:
         UserError: whatever the user can mend.
     """
+    items = [Seed(item) if isinstance(item, int) else item for item in seeds or []]
+    if projected_w is not None:
+        items = [Stored(str(projected_w))]
+    check_items(items)
+    if projected_w is not None and seeds:
+        warn("--seeds is left out, because --projected-w is given.")
     path = snapshots.find(network, offline=offline, progress=progress, say=say)
     outdir = make_folder(outdir, "--outdir")
-    snapshot = snapshots.load(path, networks=())
-    for note in snapshot.notes:
-        say(note)
-    device = torch.device(device)
-    if device.type == "cpu":
-        keep_freed_memory()
-    G = snapshot.G_ema.to(device)
-    set_precision(G, precision)
-    computed_in, cautions = describe_precision(G, precision, device)
-    for text in cautions:
-        warn(text)
-    look = _checked_look(G, **look)
-    classes = _known_classes(G.c_dim, classes, path, snapshot.dataset.get("class_names"), warn)
-    cells = [_Cell(seed, number, _file_name(seed, number if len(classes) > 1 else None)) for number in classes for seed in seeds]
-    columns = columns or (len(seeds) if len(classes) > 1 else None)
-    sheet = _sheet_for(G, len(cells), columns, enlarge, gap, warn) if grid else None
-    _refuse_strangers(outdir, [cell.name for cell in cells] + ([] if sheet is None else [SHEET]))
+    model = open_model(path, device=device, precision=precision, warn=warn, say=say)
+    look = _checked_look(model.G, **look)
+    job = _planned(model, items, classes, batch, look, outdir, {"warn": warn, "say": say, "progress": progress})
+    if projected_w is not None:
+        job = job._replace(names=[f"proj{i:02d}.png" for i in range(len(job.names))])
+    number = len(job.names)
+    columns = min(columns or job.columns or math.ceil(math.sqrt(number)), number)
+    grid = grid and number > 1
+    refuse_strangers(outdir, job.names + [SHEET] * grid)
 
-    say(f"Computing in {computed_in} on {device}.")
-    recipe = {"version": __version__, "network": path.name, "network_sha256": snapshots.network_hash(path), **look}
-    recipe["precision"] = computed_in
-    pictures = generate(G, [cell.seed for cell in cells], [cell.number for cell in cells], batch=batch, **look)
-    bar = tqdm(pictures, total=len(cells), unit="img", disable=None if progress else True)
-    for i, (cell, picture) in enumerate(zip(cells, bar, strict=True)):
-        images.save_png(outdir / cell.name, picture, _texts({**recipe, "seed": cell.seed, "class": cell.number}))
-        if sheet is not None:
-            sheet.put(i, picture)
-    if sheet is None:
-        return len(cells), None
-    recipe |= {"seeds": numbers_text(seeds), "classes": None if classes == [None] else numbers_text(classes)}
-    images.save_png(outdir / SHEET, sheet.pixels, _texts(recipe))
-    return len(cells), outdir / SHEET
+    say(f"Computing in {model.computed_in} on {model.device}.")
+    written = _written(outdir, job, tqdm(job.pictures, total=number, unit="img", disable=None if progress else True))
+    if grid:
+        _write_grid(outdir / SHEET, job, written, columns, model.G, {"enlarge": enlarge, "gap": gap})
+    for _ in written:  # without a sheet, which takes them all
+        pass
+    return number, outdir / SHEET if grid else None
 
 
-class _Cell(NamedTuple):
-    """One picture to make."""
+class _Job(NamedTuple):
+    """What is made."""
 
-    seed: int
-    number: int | None  # class
-    name: str
+    names: list  # of files
+    recipes: list  # of each picture, without what all have in common
+    pictures: object  # yields them
+    common: dict  # recipe
+    whole: dict  # what the sheet's recipe says besides
+    columns: int | None  # of the sheet
 
 
 def _checked_look(G, truncation_psi=1.0, truncation_cutoff=None, noise_mode="const"):
-    if not math.isfinite(truncation_psi):
-        raise UserError(f"--trunc {truncation_psi} is not a number to work with. Give 1 for no truncation, or less, like 0.7.")
-    if truncation_cutoff is not None and not 0 <= truncation_cutoff <= G.num_ws:
-        raise UserError(f"--trunc-cutoff {truncation_cutoff}: the network has {G.num_ws} layers. Give 0 to {G.num_ws}.")
+    checked_truncation(G, truncation_psi, truncation_cutoff)
     return {"truncation_psi": truncation_psi, "truncation_cutoff": truncation_cutoff, "noise_mode": noise_mode}
 
 
-def _known_classes(c_dim, classes, path, names, warn):
-    """Return the classes to show, [None] for a network without labels, after checking them against the network."""
-    if c_dim == 0:
-        if classes is not None:
-            warn(f"{path.name} was trained without classes: --class changes nothing.")
-        return [None]
-    known = f"{path.name} knows the classes 0 to {c_dim - 1}"
-    if isinstance(names, list) and len(names) == c_dim and [str(i) for i in range(c_dim)] != [str(name) for name in names]:
-        listed = [f"{i} {shown(str(name), most=40)}" for i, name in enumerate(names[:20])]
-        known += f" ({', '.join(listed)}{', ...' if c_dim > len(listed) else ''})"
-    if classes is None:
-        raise UserError(f"--class is missing: {known}. Give one of them, or --class 0-{c_dim - 1} for all.")
-    for number in classes:
-        if not 0 <= number < c_dim:
-            raise UserError(f"--class {number} does not exist: {known}. Give one of them.")
-    return classes
+def _planned(model, items, classes, batch, look, outdir, talk):
+    """Return the `_Job` that makes the pictures of `items`."""
+    shown, label, columns = _in_classes(model, items, classes, talk["warn"])
+    known = None if classes is None or not model.G.c_dim else numbers_text(classes)
+    common, whole = {**model.recipe(), **look}, {"seeds": latents_text(items), "classes": known}
+    if all(isinstance(item, Seed) for item in shown):  # any number of them: their latents are computed when they are needed
+        labels = labels_of(model, shown, label, talk["warn"])
+        pictures = generate(model.G, [seed.number for seed in shown], labels, batch=batch, **look)
+        recipes = [{"seed": seed.number, "class": number} for seed, number in zip(shown, labels, strict=True)]
+        names = [name_of_seed(seed, number) for seed, number in zip(shown, labels, strict=True)]
+        return _Job([f"{name}.png" for name in names], recipes, pictures, common, whole, columns)
+    tell_of_truncation(shown, look["truncation_psi"], talk["warn"])
+    truncation = {key: look[key] for key in ("truncation_psi", "truncation_cutoff")}
+    latents = gather(shown, model, outdir, label=label, **truncation, **talk)
+    seeds = (latents.noise_seed(i) for i in range(len(latents)))
+    pictures = render(model.G, latents.ws, look["noise_mode"], batch, seeds)
+    names = [f"{name}.png" for name in unique_names(latents.names, latents.recipes)]
+    common = {**model.recipe(), "noise_mode": look["noise_mode"]}  # truncation is of seeds, in their own recipes
+    return _Job(names, latents.recipes, pictures, common, {**truncation, **whole, "latents": latents.recipes}, columns)
 
 
-def _file_name(seed, number):
-    return f"seed{seed:04d}.png" if number is None else f"seed{seed:04d}-class{number}.png"
+def _in_classes(model, items, classes, warn):
+    """Return what is shown, the class of seeds that have none, and how many pictures a row of the sheet has, None = any.
+
+    With several classes each seed that has none is shown in each, and then the rest.
+    """
+    if classes is not None and model.G.c_dim:
+        model.checked_classes(classes, warn)
+    if classes is None or len(classes) == 1 or not model.G.c_dim:
+        return items, None if classes is None else classes[0], None
+    for item in items:
+        if isinstance(item, Mixture) and any(isinstance(part, Seed) and part.label is None for part in item.parts):
+            raise UserError(
+                f"With several classes, the seeds of the mixture {item} need one each. Write them like 3@{classes[0]}."
+            )
+    free = [item for item in items if isinstance(item, Seed) and item.label is None]
+    rest = [item for item in items if not (isinstance(item, Seed) and item.label is None)]
+    return [Seed(seed.number, number) for number in classes for seed in free] + rest, None, len(free) or None
 
 
-def is_ours(path):
-    """Tell whether the file at `path` is a picture that carries a recipe, and so may be replaced."""
-    try:
-        if not path.is_file():  # opening a pipe would wait
-            return False
-        with Image.open(path) as picture:
-            return RECIPE in picture.info
-    except (OSError, ValueError):
-        return False
+def _written(outdir, job, pictures):
+    """Yield the pictures, each after it was written to its file."""
+    for name, recipe, picture in zip(job.names, job.recipes, pictures, strict=True):
+        images.save_png(outdir / name, picture, texts({**job.common, **recipe}))
+        yield picture
 
 
-def _refuse_strangers(outdir, names):
-    """Raise UserError if a file would be replaced that was not made from a recipe."""
-    for path in (outdir / name for name in names):
-        if path.exists() and not is_ours(path):
-            raise UserError(f"{path} is no picture made by sgtool, so it is not replaced. Move it or choose another --outdir.")
-
-
-def _texts(recipe):
-    """Return the PNG texts of a recipe: itself as JSON, and the program."""
-    return {RECIPE: json.dumps(recipe), "Software": f"sgtool {__version__}"}
-
-
-class _Sheet:
-    """A sheet of pictures, filled one by one; gaps and empty cells are black (transparent)."""
-
-    def __init__(self, height, width, channels, rows, columns, enlarge, gap):
-        self.height, self.width, self.columns = height, width, columns
-        self.enlarge, self.gap = enlarge, gap
-        self.pixels = np.zeros([rows * (height + gap) - gap, columns * (width + gap) - gap, channels], np.uint8)
-
-    def put(self, index, picture):
-        """Put `picture` `[H, W, C]` into cell `index`, counted row by row."""
-        row, column = divmod(index, self.columns)
-        picture = picture.repeat(self.enlarge, axis=0).repeat(self.enlarge, axis=1)
-        y, x = row * (self.height + self.gap), column * (self.width + self.gap)
-        self.pixels[y : y + self.height, x : x + self.width] = picture
-
-
-def _sheet_for(G, number, columns, enlarge, gap, warn):
-    """Return an empty sheet for `number` pictures of `G`; None if there is one picture, or, with a warning, too many."""
-    if number < 2:
-        return None
-    columns = min(columns or math.ceil(math.sqrt(number)), number)
-    rows = math.ceil(number / columns)
-    height, width = (side * enlarge for side in picture_size(G))
-    sides = rows * (height + gap), columns * (width + gap)
-    if math.prod(sides) * G.img_channels > SHEET_BYTES or max(sides) > 65535:
-        warn(f"{number} pictures of {width}x{height} are too many for one sheet: {SHEET} is not written.")
-        return None
-    return _Sheet(height, width, G.img_channels, rows, columns, enlarge, gap)
+def _write_grid(path, job, pictures, columns, G, looks):
+    rows = math.ceil(len(job.names) / columns)
+    cells = (list(itertools.islice(pictures, columns)) for _ in range(rows))
+    recipe = {**job.common, **job.whole}
+    write_sheet(path, cells, columns, picture_size(G), G.img_channels, recipe, number_of_rows=rows, **looks)

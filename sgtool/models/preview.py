@@ -1,6 +1,5 @@
 """One sheet that shows what a network makes."""
 
-import json
 import math
 import os
 from pathlib import Path
@@ -11,7 +10,7 @@ from tqdm import tqdm
 from sgtool import __version__, images, snapshots
 from sgtool.errors import UserError
 from sgtool.latents import generate
-from sgtool.latents.gallery import RECIPE, is_ours
+from sgtool.latents.recipes import is_ours, texts
 
 SEEDS, COLUMNS = range(8), 4
 
@@ -42,6 +41,4 @@ def write_preview(path, target, truncation_psi=1.0, progress=False):
     pictures = list(tqdm(pictures, total=len(SEEDS), unit="img", disable=None if progress else True))
     recipe = {"version": __version__, "network": path.name, "network_sha256": snapshots.network_hash(path)}
     recipe |= {"truncation_psi": truncation_psi, "noise_mode": "const", "seeds": "0-7", "classes": classes}
-    images.save_png(
-        target, images.grid(np.stack(pictures), COLUMNS), {RECIPE: json.dumps(recipe), "Software": f"sgtool {__version__}"}
-    )
+    images.save_png(target, images.grid(np.stack(pictures), COLUMNS), texts(recipe))

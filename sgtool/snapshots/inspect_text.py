@@ -5,6 +5,7 @@ import textwrap
 
 WIDTH, LABEL = 110, 14  # characters in a line, and of the words on its left
 MOST_TEXT, MOST_OF_ONE = 2000, 100  # characters of one entry, and of one value in it; --json has all
+UNSHOWN = ("class_names", "ancestors")  # the first are shown elsewhere; the second are hashes for the program
 
 
 def lines(facts, every_tensor=False):
@@ -56,12 +57,20 @@ def _entries(facts):
     if "D" in facts["networks"]:
         yield from _discriminator(facts["networks"]["D"])
     yield "trained for", _trained_for(facts)
-    for label, key in (("data", "dataset"), ("options", "config")):
-        rest = {name: value for name, value in facts[key].items() if name != "class_names" and value not in (None, [], {})}
+    for label, values in _facts(facts):
+        rest = {name: value for name, value in values.items() if name not in UNSHOWN and value not in (None, [], {})}
         if rest:
             yield label, ", ".join(f"{name} {_short(value)}" for name, value in rest.items())
     for note in facts["notes"]:
         yield "note", str(note)
+
+
+def _facts(facts):
+    """(label, dict) of what is told of data, blending and training."""
+    yield "data", facts["dataset"]
+    options = dict(facts["config"])
+    yield "blend", options.pop("blend") if isinstance(options.get("blend"), dict) else {}
+    yield "options", options
 
 
 def _labels(facts):

@@ -56,11 +56,7 @@ def describe(path, span):
     Raises:
         Refused: it is damaged, newer than this version, or holds no StyleGAN2 network.
     """
-    header = _header(span)
-    metadata = header.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise damaged("its metadata are not text")
-    tensors = _tensors(header, span.part(8 + _header_size(span), len(span) - 8 - _header_size(span)))
+    metadata, tensors = parts_of(span)
     if KEY in metadata:
         return _described(plain(_json(metadata[KEY], "its description")), tensors)
     if rosinality.recognise(tensors):
@@ -69,6 +65,19 @@ def describe(path, span):
         return statedict.describe(tensors, "safetensors")
     held = ", ".join(repr(name[:60]) for name in list(tensors)[:3]) or "nothing"
     raise Refused(f"is a safetensors file, but not of a StyleGAN2 model: it holds {held}. Give one of a StyleGAN2 network.")
+
+
+def parts_of(span):
+    """Return the metadata {text: text} and the tensors {name: Stored} of a safetensors file.
+
+    Raises:
+        Refused: it is damaged.
+    """
+    header = _header(span)
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise damaged("its metadata are not text")
+    return metadata, _tensors(header, span.part(8 + _header_size(span), len(span) - 8 - _header_size(span)))
 
 
 def write(snapshot, path, names=("G_ema", "G", "D")):

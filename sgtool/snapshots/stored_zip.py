@@ -30,13 +30,17 @@ class Member:
     start: int  # of its own header
 
 
-def members_of(span):
+def members_of(span, wanted=lambda name: True):
     """Return {name: Span} of the members of a zip file, whose checksums have been compared.
 
+    Args:
+        span: the whole file.
+        wanted: function of a member's name; what is not wanted may be packed, and nothing of it is read.
     Raises:
         Refused: it is damaged, packed or encrypted, or has names that no file of torch has.
     """
     members, end = _listed(span)
+    members = [member for member in members if wanted(member.name)]
     spans = {}
     for member in members:
         if member.flags & 1 or member.packed or member.size != member.full_size:

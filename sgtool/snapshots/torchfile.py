@@ -47,24 +47,36 @@ def _read_zip(span, vocabulary):
     folder = pickles[0].removesuffix("data.pkl")
     if folder + "constants.pkl" in members or any(name.startswith(folder + "code/") for name in members):
         raise Refused("is a TorchScript program (torch.jit.save), not a model alone, and is not opened: it could run code.")
+    return unpickle(members[pickles[0]], vocabulary, storages_in(members, folder, folder + "data/"), Budget(len(span)))[0]
+
+
+def storages_in(members, folder, parts):
+    """Return the function that finds the storages of an archive of torch.
+
+    Args:
+        members: {name: Span}, see `stored_zip.members_of`.
+        folder: of the archive, which says the order of its bytes: "archive/".
+        parts: how the names of the storages begin: "archive/data/".
+    Returns:
+        Function of a persistent id, ("storage", type, key, device, number of elements) -> `Storage`.
+    """
     order = members[folder + "byteorder"].read(0, 3) if folder + "byteorder" in members else b"lit"
     if order not in (b"lit", b"big"):
         raise damaged("the order of its bytes is neither little nor big")
     storages = {}
 
     def find(name):
-        """Return the storage of a persistent id: ("storage", type, key, device, number of elements)."""
         if type(name) is not tuple or len(name) != 5 or name[0] != "storage" or not isinstance(name[1], StorageType):
             raise damaged("it refers to something that is no storage")
         _, kind, key, _, count = name
         if type(key) is not str or type(count) is not int:
             raise damaged("it refers to something that is no storage")
         if (key, kind.dtype) not in storages:
-            data = part_named(members, f"{folder}data/{key}")
-            storages[key, kind.dtype] = Storage(data, kind.dtype, order == b"big")
+            storages[key, kind.dtype] = Storage(part_named(members, parts + key), kind.dtype, order == b"big")
         storage = storages[key, kind.dtype]
         if storage.span.size // kind.dtype.itemsize != count:
-            raise damaged(f"its part data/{shown(key)} has {storage.span.size} bytes and not {count} numbers")
+            part = parts.removeprefix(folder) + shown(key)
+            raise damaged(f"its part {part} has {storage.span.size} bytes and not {count} numbers")
         return storage
 
-    return unpickle(members[pickles[0]], vocabulary, find, Budget(len(span)))[0]
+    return find

@@ -108,7 +108,11 @@ def test_no_grid_means_no_grid_and_columns_shape_it(run_folder, tmp_path):
         ([], "--class is missing: network-snapshot-000004.pkl knows the classes 0 to 9 "),
         (["--class", "dog"], "'--class': 'dog' is not a list of class numbers. Write them like 3 or 0-9."),
         (["--class", "1", "--seeds", "7-3"], "'--seeds': the range 7-3 runs backwards. Write 3-7."),
-        (["--class", "1", "--seeds", "a"], "'--seeds': 'a' is not a list of seed numbers. Write them like 0-3,7."),
+        (["--class", "1", "--seeds", "a"], "a is neither a seed nor a file. Check the path, or write seeds like 0-3,7."),
+        (["--class", "1", "--seeds", ""], "'--seeds': it is empty. Write seeds like 0-3,7"),
+        (["--class", "1", "--seeds", "0.5*"], "'--seeds': '0.5*' is no mixture"),
+        (["--class", "1", "--seeds", "none.npz"], "none.npz is neither a seed nor a file."),
+        (["--projected-w", "none.npz"], "none.npz is neither a seed nor a file."),
         (["--class", "1", "--trunc", "much"], "'--trunc': 'much' is not a valid float."),
         (["--class", "1", "--trunc", "nan"], "--trunc nan"),
         (["--class", "1", "--trunc-cutoff", "99"], "--trunc-cutoff 99: the network has 6 layers. Give 0 to 6."),
@@ -190,3 +194,27 @@ def test_progress_goes_to_a_terminal_with_rate_and_time_left(run_folder, tmp_pat
     assert b"10/10" in shown
     assert b"img/s" in shown
     assert output.startswith(b"10 pictures in ")
+
+
+def test_seeds_are_needed_or_a_file_of_latents(run_folder, tmp_path):
+    result = generate("--network", run_folder, "--outdir", tmp_path / "o")
+    assert result.exit_code == 2
+    assert "Missing option '--seeds'" in result.stderr
+
+
+def test_nvidias_command_for_projected_latents_works(run_folder, tmp_path):
+    np.savez(tmp_path / "projected_w.npz", w=np.random.RandomState(0).randn(1, 6, 8).astype(np.float32))
+    result = generate("--network", run_folder, f"--projected_w={tmp_path / 'projected_w.npz'}", f"--outdir={tmp_path / 'o'}")
+    assert (result.exit_code, result.stdout) == (0, f"1 picture in {tmp_path / 'o'}\n")
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["proj00.png"]
+
+
+def test_latents_of_every_kind_are_shown_beside_one_another(run_folder, tmp_path):
+    w = tmp_path / "w.npz"
+    np.savez(w, w=np.random.RandomState(0).randn(2, 6, 8).astype(np.float32))
+    result = generate(
+        "--network", run_folder, "--seeds", f"3,{w},0.5*3+0.5*{w}[1],4@7", "--class", "1", "--outdir", tmp_path / "o"
+    )
+    assert result.exit_code == 0
+    names = {path.name for path in (tmp_path / "o").iterdir()}
+    assert names == {"grid.png", "seed0003.png", "seed0004-class7.png", "seed0003+w-0001.png", "w-0000.png", "w-0001.png"}

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from sgtool.cli import main
+from sgtool.commands.prepare import _start_early
 from sgtool.commands.prepare import prepare as command
 from sgtool.datasets import open_dataset
 
@@ -179,6 +180,23 @@ def test_stopped_it_says_so_and_the_same_command_goes_on(tmp_path, number):
     again = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True)
     assert "Going on with what an earlier run has done" in again.stderr
     assert os.listdir(tmp_path) == ["d.zip"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked from a server on Linux only")
+def test_the_server_that_workers_are_forked_from_does_not_hear_ctrl_c(monkeypatch):
+    heard = []
+    monkeypatch.setattr("multiprocessing.forkserver.ensure_running", lambda: heard.append(signal.getsignal(signal.SIGINT)))
+    before = signal.getsignal(signal.SIGINT)
+    _start_early()
+    assert heard == [signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_an_error_that_names_a_file_cannot_steer_the_terminal(folder, tmp_path):
+    (folder / "0\n\x1b[2J.png").write_bytes(b"nothing")
+    message = refused(folder, tmp_path / "d.zip", "--strict")
+    assert message.startswith("Error: 0??[2J.png: not a picture in a known format. Mend or remove it")
 
 
 def test_several_sizes_and_a_holdout_are_told_one_by_one(folder, tmp_path):

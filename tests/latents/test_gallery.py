@@ -1,6 +1,7 @@
 """Pictures as files: names, recipes, the sheet, and what is never replaced."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from PIL import Image
 
 from sgtool import __version__, latents, snapshots
 from sgtool.errors import UserError
+from sgtool.grammar import parse_latents
 from sgtool.latents import gallery, generate_files
+from sgtool.latents.file import Latents, read_latents, write_latents
 from sgtool.networks import build_generator
 
 
@@ -137,12 +140,31 @@ def test_files_have_the_networks_own_channels(tmp_path, channels, mode):
             assert picture.mode == mode
 
 
-def test_too_large_a_sheet_is_left_out_with_a_warning(network, tmp_path, monkeypatch):
-    monkeypatch.setattr(gallery, "SHEET_BYTES", 8 * 16 * 3 * 4)
-    warnings = []
-    assert generate_files(network, tmp_path / "a", range(4), warn=warnings.append)[1] is not None
-    assert generate_files(network, tmp_path / "b", range(5), warn=warnings.append) == (5, None)
-    assert warnings == ["5 pictures of 16x8 are too many for one sheet: grid.png is not written."]
+def test_memory_does_not_grow_with_the_sheet(network, tmp_path):
+    peaks = []
+    generate_files(network, tmp_path / "first", range(8))  # imports, caches
+    for number in (16, 48):
+        tracemalloc.start()
+        generate_files(network, tmp_path / f"{number}", range(number), columns=8, enlarge=32)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    sheet = 48 * 8 * 16 * 3 * 32**2  # bytes
+    assert peaks[1] - peaks[0] < 1 << 20 < sheet / 10
+
+
+def test_an_interrupted_sheet_leaves_the_one_before(network, tmp_path, monkeypatch):
+    generate_files(network, tmp_path / "o", [0, 1])
+    before = (tmp_path / "o" / "grid.png").read_bytes()
+
+    def stopped(*args, **kwargs):
+        yield np.zeros([8, 16, 3], np.uint8)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gallery, "generate", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        generate_files(network, tmp_path / "o", [0, 1])
+    assert (tmp_path / "o" / "grid.png").read_bytes() == before
+    assert names_in(tmp_path / "o") == ["grid.png", "seed0000.png", "seed0001.png"]
 
 
 def test_own_pictures_are_replaced(network, tmp_path):
@@ -162,7 +184,7 @@ def test_other_peoples_files_are_never_replaced(network, tmp_path, name, kind):
         (out / name).write_text("my notes")
     else:
         (out / name).mkdir()
-    with pytest.raises(UserError, match=f"{name} is no picture made by sgtool, so it is not replaced"):
+    with pytest.raises(UserError, match=f"{name} is no .* made by sgtool, so it is not replaced"):
         generate_files(network, out, [0, 1])
     assert names_in(out) == [name]
 
@@ -214,3 +236,117 @@ def test_a_missing_network_makes_no_folder(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         generate_files(tmp_path / "none.pkl", tmp_path / "o", [0])
     assert not (tmp_path / "o").exists()
+
+
+def stored(network, path, seeds, names=None, classes=None):
+    """Write the latents of seeds as a file."""
+    G = snapshots.load(network).G_ema
+    with torch.inference_mode():
+        labels = latents.one_hot(classes or [None] * len(seeds), G.c_dim)
+        ws = G.mapping(latents.latents_of_seeds(seeds, G.z_dim), labels).numpy()
+    write_latents(path, Latents(ws, names or [f"w{seed}" for seed in seeds], [{"from": seed} for seed in seeds]))
+    return path
+
+
+def test_saved_latents_seeds_and_mixtures_come_in_the_order_given(network, tmp_path):
+    w = stored(network, tmp_path / "w.npz", [5, 6])
+    out = tmp_path / "o"
+    assert generate_files(network, out, parse_latents(f"9,{w}[1],{w}[0],0.5*5+0.5*{w}[1]"))[0] == 4
+    assert names_in(out) == ["grid.png", "seed0005+w6.png", "seed0009.png", "w5.png", "w6.png"]
+    generate_files(network, tmp_path / "seeds", [9, 6, 5])
+    for ours, plain in (("seed0009", "seed0009"), ("w6", "seed0006"), ("w5", "seed0005")):
+        np.testing.assert_array_equal(read(out / f"{ours}.png")[0], read(tmp_path / "seeds" / f"{plain}.png")[0])
+    sheet, recipe = read(out / "grid.png")
+    np.testing.assert_array_equal(sheet[8:, :16], read(out / "w5.png")[0])
+    assert recipe["seeds"] == f"9,{w}[1],{w}[0],0.5*5+0.5*{w}[1]"
+    assert [row.get("seed", row.get("row")) for row in recipe["latents"]] == [9, 1, 0, None]
+    assert read(out / "w6.png")[1]["made"] == {"from": 6}
+    assert "truncation_psi" not in read(out / "w6.png")[1]
+
+
+def test_latents_of_one_name_get_files_of_their_own(network, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    a, b = (stored(network, tmp_path / f / "w.npz", [i], ["Seed0003"]) for i, f in enumerate("ab"))
+    generate_files(network, tmp_path / "o", parse_latents(f"3,{a},{b},3"), grid=False)
+    assert names_in(tmp_path / "o") == ["Seed0003-2.png", "Seed0003-3.png", "seed0003.png"]
+
+
+def test_truncation_is_of_seeds_and_not_of_saved_latents(network, tmp_path):
+    w = stored(network, tmp_path / "w.npz", [5])
+    generate_files(network, tmp_path / "o", parse_latents(f"5,{w}"), truncation_psi=0)
+    generate_files(network, tmp_path / "plain", [5])
+    np.testing.assert_array_equal(read(tmp_path / "o" / "w5.png")[0], read(tmp_path / "plain" / "seed0005.png")[0])
+    assert read(tmp_path / "o" / "seed0005.png")[1]["truncation_psi"] == 0
+    warnings = []
+    generate_files(network, tmp_path / "o", parse_latents(f"{w}"), truncation_psi=0.5, warn=warnings.append)
+    assert warnings == ["--trunc 0.5 changes nothing: saved latents and projected pictures are not truncated."]
+
+
+def test_random_noise_belongs_to_the_seed_beside_saved_latents_too(network, tmp_path):
+    w = stored(network, tmp_path / "w.npz", [5])
+    generate_files(network, tmp_path / "a", parse_latents(f"{w},3"), noise_mode="random")
+    generate_files(network, tmp_path / "b", [3], noise_mode="random")
+    np.testing.assert_array_equal(read(tmp_path / "a" / "seed0003.png")[0], read(tmp_path / "b" / "seed0003.png")[0])
+
+
+def test_projected_w_has_nvidias_names_and_needs_no_class(network_of_ten, tmp_path):
+    w = stored(network_of_ten, tmp_path / "projected_w.npz", [4, 5], classes=[3, 8])
+    warnings = []
+    number, sheet = generate_files(network_of_ten, tmp_path / "o", [7], projected_w=w, warn=warnings.append)
+    assert (number, names_in(tmp_path / "o")) == (2, ["grid.png", "proj00.png", "proj01.png"])
+    assert warnings == ["--seeds is left out, because --projected-w is given."]
+    generate_files(network_of_ten, tmp_path / "s", [5], [8])
+    np.testing.assert_array_equal(read(tmp_path / "o" / "proj01.png")[0], read(tmp_path / "s" / "seed0005.png")[0])
+
+
+def test_a_seed_may_have_a_class_of_its_own(network_of_ten, tmp_path):
+    generate_files(network_of_ten, tmp_path / "a", parse_latents("1-2@7"))
+    generate_files(network_of_ten, tmp_path / "b", [1, 2], [7])
+    assert names_in(tmp_path / "a") == ["grid.png", "seed0001-class7.png", "seed0002-class7.png"]
+    np.testing.assert_array_equal(read(tmp_path / "a" / "grid.png")[0], read(tmp_path / "b" / "grid.png")[0])
+
+
+def test_with_several_classes_what_has_one_is_shown_once_after_the_rest(network_of_ten, tmp_path):
+    w = stored(network_of_ten, tmp_path / "w.npz", [4], classes=[3])
+    number, sheet = generate_files(network_of_ten, tmp_path / "o", parse_latents(f"5@1,{w},6-7,8"), [0, 9])
+    assert number == 8
+    pixels = read(sheet)[0]
+    assert pixels.shape == (24, 48)
+    np.testing.assert_array_equal(pixels[8:16, 16:32], read(tmp_path / "o" / "seed0007-class9.png")[0])
+    np.testing.assert_array_equal(pixels[16:, :16], read(tmp_path / "o" / "seed0005-class1.png")[0])
+    np.testing.assert_array_equal(pixels[16:, 16:32], read(tmp_path / "o" / "w4.png")[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "classes", "words"),
+    [
+        ("3@10", None, "--class 10 does not exist"),
+        ("3,4@1", None, "--class is missing"),
+        ("0.5*3+0.5*4", [1, 2], "the seeds of the mixture 0.5.3.0.5.4 need one each. Write them like 3@1."),
+        ("none.npz", None, "none.npz is neither a seed nor a file"),
+    ],
+)
+def test_a_list_that_cannot_be_shown_is_refused(network_of_ten, tmp_path, text, classes, words):
+    with pytest.raises(UserError, match=words):
+        generate_files(network_of_ten, tmp_path / "o", parse_latents(text), classes)
+
+
+def test_no_seeds_at_all_are_refused(network, tmp_path):
+    with pytest.raises(UserError, match="No latents are given"):
+        generate_files(network, tmp_path / "o", [])
+
+
+def test_a_projected_picture_gets_its_name(network, tmp_path, monkeypatch):
+    asked = []
+
+    def projected(model, paths, folder, **talk):
+        asked.append((paths, folder))
+        return read_latents(w)
+
+    w = stored(network, tmp_path / "w.npz", [5], ["face"])
+    Image.new("RGB", (16, 8)).save(tmp_path / "face.png")
+    monkeypatch.setattr("sgtool.latents.projection.projected", projected)
+    generate_files(network, tmp_path / "o", parse_latents(f"3,{tmp_path / 'face.png'}"))
+    assert names_in(tmp_path / "o") == ["face.png", "grid.png", "seed0003.png"]
+    assert asked == [([str(tmp_path / "face.png")], tmp_path / "o")]
