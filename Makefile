@@ -18,6 +18,7 @@ DEMO_RESOLUTION := 8
 DEMO_OPTIONS := --cfg tiny --cond 1 --kimg 100 --aug noaug --gamma 1 --glr 0.0012 --dlr 0.003 --z-dim 16 --w-dim 16 \
     --mbstd-group 32 --pl-weight 0 --style-mixing-prob 0
 DEMO_SEEDS := 0-9
+DEMO_WALK := 0@0,1@1,2@2,3@3,4@4,5@5,6@6,7@7,8@8,9@9
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench gpu-check clean
@@ -45,17 +46,22 @@ demo: demo/digits.zip
 	$(BIN)/sgtool train --outdir demo/runs --data demo/digits.zip $(DEMO_OPTIONS) --resume auto
 	@set -e; run=$$(ls -d demo/runs/[0-9]*/ | tail -n 1); \
 	$(BIN)/sgtool generate --network "$$run" --class 0-9 --seeds $(DEMO_SEEDS) --outdir demo/pictures --enlarge 8 --gap 16; \
+	$(BIN)/sgtool video --network "$$run" --seeds $(DEMO_WALK) --seconds 10 --fps 20 --enlarge 16 --output demo/pictures/walk.webp; \
 	echo; \
 	echo "The generated digits, a row for each class:  $(CURDIR)/demo/pictures/grid.png"; \
+	echo "A walk from digit to digit, for a browser:   $(CURDIR)/demo/pictures/walk.webp"; \
 	echo "Real digits to compare with:                 $(CURDIR)/$${run}reals.png"
 
+# On all cores, each file of tests in one process: what it makes for its tests is made once.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/startup.py
