@@ -28,6 +28,13 @@ help:
 
 setup: $(INSTALLED)
 
+# torch-fidelity's Inception, which the tests compare ours with. Its package asks for torchvision, which the module does not need, and has a
+# folder called tests, which would hide ours: so it lies apart, without either.
+ORACLE := $(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/outside torch-fidelity==0.4.0 \
+    && rm -rf .venv/outside/tests \
+    && $(BIN)/python -c "import pathlib, sysconfig; \
+        pathlib.Path(sysconfig.get_path('purelib'), 'outside.pth').write_text(str(pathlib.Path('.venv/outside').resolve()) + chr(10))"
+
 # torch goes first and alone, by its exact version: a build that is at hand (a local CPU wheel) is then taken as it is.
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "sgtool needs Python 3.10 or newer; name one: make setup PYTHON=python3.12")'
@@ -35,6 +42,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@echo "Installing into .venv; the first time this takes a few minutes."
 	$(BIN)/python -m pip install -c constraints.txt "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test,tensorboard]"
+	@$(ORACLE)
 	@touch $@
 
 demo/digits.zip: Makefile | $(INSTALLED)

@@ -7,7 +7,7 @@ import click
 from sgtool import __version__
 from sgtool.errors import UserError
 
-COMMANDS = ("prepare", "train", "generate", "project", "mix", "blend", "edit", "video", "inspect", "convert", "doctor")
+COMMANDS = ("prepare", "train", "generate", "project", "mix", "blend", "edit", "video", "inspect", "convert", "weights", "doctor")
 
 
 def _dashes(name):
@@ -56,7 +56,8 @@ def main():
     sgtool video --network MODEL --seeds 0-5 --output walk.mp4         walks
 
     \b
-    sgtool inspect says what a model file holds, whoever wrote it; sgtool convert writes it as another kind of file.
+    sgtool inspect says what a model file holds, whoever wrote it; sgtool convert writes it as another kind of file;
+    sgtool weights keeps the published networks behind LPIPS and FID.
 
     Before that, sgtool doctor says whether this machine is ready.
     """

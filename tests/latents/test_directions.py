@@ -76,6 +76,13 @@ def test_a_direction_is_called_by_its_name_or_its_number():
             directions.index(name)
 
 
+def test_names_that_would_change_the_terminal_are_escaped_in_messages():
+    with pytest.raises(UserError) as caught:
+        some(names=["\x1b[31mred", "b\n", "x" * 100]).index("nose")
+    assert caught.value.message.isprintable()
+    assert r"but \x1b[31mred, b\n, " + "x" * 40 + "..." in caught.value.message
+
+
 def test_a_direction_of_another_shape_is_refused_and_of_another_model_warned_of():
     said = []
     check_fit(some(), like(), "d.npz", said.append)
@@ -99,6 +106,9 @@ def stored(path, **changes):
     arrays = {"directions": np.eye(2, 4), "scales": np.ones(2), "recipe": np.array(json.dumps(about)), **changes}
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
     return path
+
+
+DEEP = json.loads("[" * 300 + "]" * 300)
 
 
 def recipe(**changes):
@@ -126,10 +136,12 @@ def test_a_file_made_by_hand_is_read(tmp_path):
         ({"directions": np.zeros([2, 4])}, "values that are no directions, such as NaN"),
         ({"scales": np.array([1, np.nan])}, "values that are no directions, such as NaN"),
         ({"scales": np.array([1, 1e300])}, "values that are no directions, such as NaN"),
+        ({"scales": np.array([1, 2e6])}, "values that are no directions, such as NaN"),
         ({"scales": -np.ones(2)}, "values that are no directions, such as NaN"),
         ({"directions": np.array([[object()]])}, r"cannot be read as a file of directions \(it holds Python objects"),
         ({"recipe": np.array("{")}, "its recipe is damaged"),
         ({"recipe": np.array("[" * 100_000)}, "its recipe is damaged"),
+        ({"recipe": recipe(deep=DEEP)}, "its recipe is damaged"),
         ({"recipe": np.array("[]")}, "its recipe is damaged"),
         ({"recipe": np.ones(3)}, "its recipe is damaged"),
         ({"recipe": recipe(names=["a"])}, "names or layers are damaged"),

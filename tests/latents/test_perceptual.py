@@ -98,6 +98,15 @@ def test_what_is_not_there_is_an_error_that_says_what_to_do(cache, tmp_path):
         choose("l2")
 
 
+def test_a_discriminator_without_blocks_lends_no_features(cache):
+    D = discriminator(resolution=4)
+    by_pixels = choose("auto", D)
+    assert by_pixels.name == "pixels"
+    assert "its discriminator is a single stage" in by_pixels.note
+    with pytest.raises(UserError, match="--perceptual discriminator: its discriminator is a single stage, at 4 pixels. Give"):
+        choose("discriminator", D)
+
+
 def test_a_damaged_file_in_the_cache_is_an_error_and_not_passed_over(cache):
     (cache / "vgg16.pt").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(UserError, match=r"vgg16.pt is damaged"):

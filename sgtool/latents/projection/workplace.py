@@ -92,9 +92,11 @@ class Workplace:
     def _plan(self):
         try:
             plan = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
-        return plan if isinstance(plan, dict) and {"fingerprint", "batches"} <= set(plan) else None
+        return (
+            plan if isinstance(plan, dict) and {"fingerprint", "batches"} <= set(plan) and _are_lists(plan["batches"]) else None
+        )
 
     def work(self):
         """Return what `save` wrote, None if there is nothing or it is damaged (then the pictures in work begin anew)."""
@@ -102,9 +104,10 @@ class Workplace:
         if not path.exists():
             return None
         try:
-            return read_container(path, "checkpoint").get("project")
+            work = read_container(path, "checkpoint").get("project")
         except UserError:
             return None
+        return work if isinstance(work, dict) else None
 
     def save(self, work):
         """Write where the pictures in work stand: a dict of tensors and plain values."""
@@ -174,6 +177,13 @@ class Frames:
     def close(self):
         with contextlib.suppress(OSError):  # what could not be written is made again
             self._file.close()
+
+
+def _are_lists(batches):
+    """Tell whether a plan's batches are lists of names."""
+    return isinstance(batches, list) and all(
+        isinstance(batch, list) and batch and all(isinstance(name, str) for name in batch) for batch in batches
+    )
 
 
 def _full(path, error):

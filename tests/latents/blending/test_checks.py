@@ -39,6 +39,8 @@ from sgtool.latents.blending import blend_files
         ({"at": 8, "out": "x.pkl", "sweep": "x.png"}, "--sweep and --preview are both"),
         ({"at": 8, "out": "n" * 300 + ".pkl"}, "cannot be written: File name too long."),
         ({"sweep": "x.png", "truncation_psi": 99}, "--trunc 99 is not a number to work with."),
+        ({"at": 8, "out": ""}, "--out : this is no name of a file."),
+        ({"sweep": ".."}, "--sweep"),
         ({"sweep": "x.png", "seeds": []}, "No latents are given."),
     ],
 )
@@ -46,7 +48,7 @@ def test_mistakes_are_told_before_anything_is_written(a, b, stranger, tmp_path, 
     (tmp_path / "folder.pkl").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "mine.png")
     before = {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
-    options = {key: tmp_path / value if key in ("out", "sweep") else value for key, value in options.items()}
+    options = {key: tmp_path / value if key in ("out", "sweep") and value else value for key, value in options.items()}
     with pytest.raises(UserError) as caught:
         blend_files(a, b, **options)
     assert message in caught.value.message
@@ -82,6 +84,15 @@ def test_models_that_do_not_fit_are_refused_by_what_differs(a, tmp_path):
         blend_files(a, other, sweep=tmp_path / "cuts.png")
     words = "They differ in pictures of 16x16 and 8x8; channels 3 and 1; feature maps 16 16 16 and 16 16 (A and B)."
     assert f"a.pkl (A) and other.pkl (B) cannot be blended. {words}" in caught.value.message
+
+
+def test_a_model_that_diverged_is_refused_before_anything_is_written(a, tmp_path):
+    snapshot, path = models(tmp_path / "nan.pkl")
+    snapshot.G_ema.mapping.fc0.weight.data[0] = float("nan")
+    write(snapshot, path)
+    with pytest.raises(UserError, match=r"nan\.pkl has weights that are not finite numbers: its training diverged"):
+        blend_files(a, path, at=8, out=tmp_path / "out.pkl")
+    assert not (tmp_path / "out.pkl").exists()
 
 
 def test_a_missing_model_is_told(a, tmp_path):

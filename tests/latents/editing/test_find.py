@@ -45,6 +45,15 @@ def test_more_directions_than_w_has_numbers_are_refused(model, make_model):
         find_directions(make_model("c.pkl", c_dim=3), "sefa", samples=5)
 
 
+@pytest.mark.parametrize(
+    ("layer", "method"), [("synthesis.b8.conv1.affine", "sefa"), ("mapping.fc0", "sefa"), ("mapping.fc0", "pca")]
+)
+def test_a_model_that_diverged_has_no_directions(model, layer, method):
+    model.G.get_submodule(layer).weight.data.fill_(float("nan"))
+    with pytest.raises(UserError, match=r"not finite numbers: its training diverged\. Use an earlier snapshot\."):
+        find_directions(model, method, number=2, samples=10)
+
+
 @pytest.fixture
 def planted(model, tmp_path):
     """A model, examples whose labels come from a plane in W, the file of labels, and the plane's normal."""

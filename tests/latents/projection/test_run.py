@@ -294,6 +294,62 @@ def test_a_kill_changes_nothing(model, ask, tmp_path, monkeypatch, space, where,
     assert ".project" not in names(tmp_path / "out")
 
 
+def test_what_a_kill_left_of_a_file_goes_and_other_files_stay(model, ask, tmp_path):
+    network = model()
+    target = save_seeds(tmp_path / "in", network, [5]) / "s5.png"
+    out = tmp_path / "out"
+    (out / ".project").mkdir(parents=True)
+    for name in (".proj.png.abc123.part", ".tuned.pkl.x.part", ".project/.work.pkl.x.part", ".mine.png.x.part"):
+        (out / name).write_bytes(b"half")
+    ask(network, target, "out", video=False)
+    assert [name for name in names(out) if name.startswith(".")] == [".mine.png.x.part"]
+
+
+@pytest.mark.parametrize(("name", "out"), [("in", "in"), ("in", "in/out"), (".", "in")])
+def test_results_among_the_targets_are_refused_before_anything_is_written(model, ask, tmp_path, name, out):
+    network = model()
+    save_seeds(tmp_path / "in", network, [5])
+    with pytest.raises(UserError, match=r"lies in --target .*: its pictures would be targets the next time\. Choose a folder"):
+        ask(network, tmp_path / name, out)
+    assert names(tmp_path / "in") == ["s5.png"]
+
+
+@pytest.mark.parametrize("option", ["fps", "preview"])
+def test_numbers_that_are_none_are_refused_before_the_search(model, ask, tmp_path, option):
+    target = save_seeds(tmp_path / "in", model(), [5]) / "s5.png"
+    with pytest.raises(UserError, match=f"--{option} nan is not a number to work with"):
+        ask(model(), target, "out", **{option: float("nan")})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("layer", ["mapping.fc0", "synthesis.b8.conv1"])
+def test_a_model_that_diverged_is_told_at_the_first_step(model, ask, tmp_path, layer, monkeypatch):
+    network = model()
+    target = save_seeds(tmp_path / "in", network, [5]) / "s5.png"
+    snapshot = snapshots.load(network)
+    snapshot.G_ema.get_submodule(layer).weight.data.fill_(float("nan"))
+    snapshots.save(snapshot, tmp_path / "nan.pkl")
+    kill_at(monkeypatch, search.Search, 1)
+    with pytest.raises(UserError, match=r"nan\.pkl makes pictures that are not finite numbers: its training diverged\. Use an"):
+        ask(tmp_path / "nan.pkl", target, "out", video=False)
+
+
+def test_a_tuning_that_diverges_says_to_lower_the_rate(model, ask, tmp_path, monkeypatch):
+    network = model()
+    target = save_seeds(tmp_path / "in", network, [5]) / "s5.png"
+    monkeypatch.setattr(tuning.Tuning, "learning_rate", 1e30, raising=False)
+    step = tuning.Tuning.step
+
+    def far(self):
+        for parameter in self._tuned.parameters():
+            parameter.data *= 1e20
+        return step(self)
+
+    monkeypatch.setattr(tuning.Tuning, "step", far)
+    with pytest.raises(UserError, match=r"no longer gives finite numbers after 1 steps\. Give a lower --tuning-rate than"):
+        ask(network, target, "out", space="pti", video=False)
+
+
 def test_what_is_saved_is_not_computed_again(model, ask, tmp_path, monkeypatch):
     network = model()
     folder = save_seeds(tmp_path / "in", network, [5, 6, 7])

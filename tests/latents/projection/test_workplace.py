@@ -9,6 +9,8 @@ import torch
 from sgtool.errors import UserError
 from sgtool.latents.projection.workplace import FOLDER, Clock, Workplace
 
+PLAN = '{"fingerprint": "one", "batches": %s}'
+
 
 @contextmanager
 def interrupted(outdir):
@@ -40,7 +42,10 @@ def test_the_folder_goes_with_the_work_and_an_error_before_any_work_leaves_none(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"fingerprint": "one"}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1]", "[" * 100_000, '{"fingerprint": "one"}', *(PLAN % batches for batches in ("5", "[5]", "[[]]", "[[5]]"))],
+)
 def test_a_damaged_plan_is_none(tmp_path, text):
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / "plan.json").write_text(text)
