@@ -2,20 +2,40 @@
 
 import importlib
 import json
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.autograd import DeviceType
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sgtool import snapshots
+from sgtool.commands.prepare import prepare
+from sgtool.networks import build_discriminator, build_generator
 from sgtool.ops import bias_act, choice, conv2d_bias_act, modulated_conv2d, setup_filter, upsample2d
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-NAMES = ("breakdown", "ceilings", "generate", "gpu_check", "measure", "operations", "ops", "train_step", "ways")
+NAMES = (
+    "align",
+    "breakdown",
+    "ceilings",
+    "generate",
+    "gpu_check",
+    "measure",
+    "metrics",
+    "operations",
+    "ops",
+    "prepare",
+    "project",
+    "train_step",
+    "ways",
+)
 TINY_RUN = ["--resolution", "8", "--cbase", "64", "--cmax", "8", "--batch", "4", "--map-depth", "1"]
 aten = torch.ops.aten
 
@@ -289,3 +309,97 @@ def test_the_commands_of_the_gpu_check_and_of_the_docs_are_ones_that_the_benchma
             getattr(bench, name).arguments(list(map(str, options)))
             parsed[name] += 1
     assert min(parsed[name] for name in ("ops", "generate", "train_step")) >= 3
+
+
+@pytest.fixture
+def small_preparing(bench, monkeypatch):
+    """The benchmark of prepare with small photographs, and its commands in this process."""
+
+    def command(*options):
+        prepare.main([*map(str, options), "--force", "--workers", "1"], standalone_mode=False)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(bench.prepare, "PHOTO", (1056, 1056))
+    monkeypatch.setattr(bench.prepare, "command", command)
+    yield bench.prepare
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_preparing_and_reading_are_measured_in_seconds_and_core_seconds(small_preparing, tmp_path, capsys):
+    options = ["--photos", "2", "--sprites", "200", "--small", "30", "--rounds", "2"]
+    small_preparing.main([*options, "--json", "--out", str(tmp_path)])
+    result = written(tmp_path, "prepare")["results"]
+    for name, number in (("photographs", 2), ("sprites", 200), ("read 64x64 from a zip", 30), ("read 64x64 from memory", 30)):
+        assert result[name]["per_s"]["high"] == pytest.approx(number / result[name]["seconds"]["low"])
+        assert result[name]["seconds"]["count"] == 2
+    assert result["ratio"] > 0
+    assert 0 < result["difference"] < 1
+    if sys.platform == "linux":
+        assert result["photographs, plainly"]["core_seconds"] > 0
+        assert result["memory"]["megabytes"] > 10
+    assert "read 64x64 from memory" in capsys.readouterr().out
+
+
+def test_faces_are_measured_beside_pillow_alone(bench, tmp_path, monkeypatch, capsys):
+    """Without dlib: landmarks as a detector gives them, on a grey picture."""
+    x = np.linspace(60, 140, 68)
+    face = SimpleNamespace(box=(50, 50, 149, 149), landmarks=np.stack([x, 100 + 20 * np.sin(x)], axis=1))
+    monkeypatch.setattr(bench.align, "Detector", lambda: SimpleNamespace(detect=lambda picture, **options: [face]))
+    monkeypatch.setattr(bench.align, "SIZE", 32)
+    monkeypatch.setattr(bench.align, "SAMPLES", 64)
+    Image.new("RGB", (200, 200), "grey").save(tmp_path / "a.png")
+    bench.align.main(["--photos", str(tmp_path), "--rounds", "1", "--json", "--out", str(tmp_path)])
+    result = written(tmp_path, "align")["results"]
+    assert result["faces"] == 1
+    assert result["align, 4096 samples"]["faces_per_s"]["median"] > 0
+    assert result["PIL alone, 4096 samples"]["ratio"] == 1
+    assert "1 faces, squares of" in capsys.readouterr().out
+
+
+def test_faces_without_photographs_are_not_measured(bench, tmp_path):
+    with pytest.raises(SystemExit, match="No photographs in"):
+        bench.align.main(["--photos", str(tmp_path)])
+
+
+def test_metrics_are_measured_each_in_its_own_process(bench, tmp_path, capsys):
+    options = ["--rows", "60", "--columns", "8", "--threads", "1", "--only", "fid"]
+    bench.metrics.main([*options, "--json", "--out", str(tmp_path)])
+    result = written(tmp_path, "metrics")["results"]
+    assert result.keys() == {"fid"}
+    assert min(result["fid"].values()) > 0
+    assert "core seconds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["fid", "kid", "kid-whole", "pr", "density", "swd", "msssim"])
+def test_the_benchmark_of_metrics_gives_their_values(bench, name):
+    args = bench.metrics.arguments(["--rows", "60", "--columns", "8", "--pictures", "4"])
+    a, b = bench.metrics.features(args, 1), bench.metrics.features(args, 2)
+    found = bench.metrics.measured(name, args)
+    assert found["seconds"] > 0
+    if name == "pr":
+        assert found["value"] == bench.metrics.metrics.precision_recall(a, b)
+    if name == "fid":
+        assert found["value"] == pytest.approx(bench.metrics.metrics.frechet_distance_of(a, b))
+    if name == "kid-whole":
+        assert found["value"] == bench.metrics.metrics.kernel_distance(a, b, subset_size=None)
+
+
+def test_projections_are_timed_and_scored_in_w_and_w_plus_and_tuned(bench, one_thread, tmp_path, capsys):
+    shape, widths = {"c_dim": 0, "img_resolution": 8, "img_channels": 3}, {"channel_base": 64, "channel_max": 8}
+    G = build_generator(z_dim=16, w_dim=16, **shape, mapping_kwargs={"num_layers": 1}, synthesis_kwargs=widths)
+    snapshots.save(snapshots.Snapshot(G, D=build_discriminator(**shape, **widths)), tmp_path / "model.pkl")
+    for i in range(3):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, [8, 8, 3], np.uint8)).save(tmp_path / f"img{i:08d}.png")
+    options = ["--network", str(tmp_path / "model.pkl"), "--real", str(tmp_path), "--pictures", "2", "--trunc", "0.7"]
+    steps = ["--num-steps", "6", "--timed-steps", "3", "--tuning-steps", "3"]
+    bench.project.main([*options, *steps, "--perceptual", "discriminator", "--json", "--out", str(tmp_path)])
+    results = written(tmp_path, "project")["results"]
+    assert set(results) == {"time", "generated, psi 0.7", "real"}
+    assert results["time"]["16"]["s"] == pytest.approx(results["time"]["16"]["ms_a_step"] * 6 / 1000)
+    spaces = {"w", "w, own noise", "w+", "w+, own noise"}
+    assert (set(results["generated, psi 0.7"]), set(results["real"])) == (spaces, spaces | {"tuned each", "tuned together"})
+    for row in (*results["generated, psi 0.7"].values(), *results["real"].values()):
+        assert row["psnr"]["low"] <= row["psnr"]["median"] <= row["psnr"]["high"] < 60
+    assert "16 pictures take" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="--only real: give the pictures with --real DATASET"):
+        bench.project.main([*options[:2], "--only", "real"])
