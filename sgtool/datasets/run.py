@@ -25,7 +25,7 @@ from sgtool.datasets.workplace import PUBLISH, REPORTS, disregard, fingerprint_o
 
 CHUNK_PIXELS = 1 << 21  # output pixels of one job
 CHUNK_PICTURES = 512
-LEAST_JOBS = 64
+LEAST_JOBS = 32
 PHOTOS_OF_FACES = 8  # of one job, as finding faces takes long
 REPAIRS = 3  # times that damaged shards are made again
 NO_LABEL = Unwanted("no label")
