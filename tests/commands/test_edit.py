@@ -83,7 +83,6 @@ def test_the_same_command_finds_the_same_directions(edit, tmp_path):
         (["--method", "pca", "--number", "17"], "--number 17: w of m.pkl has 16 numbers"),
         (["--method", "pca", "--samples", "1"], "'--samples': 1 is not in the range"),
         (["--method", "pca", "--layers", "9"], "--layers 9 does not exist: the network has the layers 0 to 3."),
-        (["--method", "pca", "--layers", "middle"], "A network of 4 layers has no middle ones."),
         (["--method", "pca", "--class", "3"], "--class 3 does not exist"),
         (["--method", "pca", "--strengths", "3..-3"], "'--strengths': 3..-3 leads nowhere."),
         (["--method", "pca", "--strengths", "a..b"], "'--strengths': 'a..b' is no strength."),

@@ -138,7 +138,7 @@ def test_a_file_made_by_hand_is_read(tmp_path):
         ({"scales": np.array([1, 1e300])}, "values that are no directions, such as NaN"),
         ({"scales": np.array([1, 2e6])}, "values that are no directions, such as NaN"),
         ({"scales": -np.ones(2)}, "values that are no directions, such as NaN"),
-        ({"directions": np.array([[object()]])}, r"cannot be read as a file of directions \(it holds Python objects"),
+        ({"directions": np.array([[object()]])}, r"as a file of directions \(directions.npy: it holds Python objects"),
         ({"recipe": np.array("{")}, "its recipe is damaged"),
         ({"recipe": np.array("[" * 100_000)}, "its recipe is damaged"),
         ({"recipe": recipe(deep=DEEP)}, "its recipe is damaged"),

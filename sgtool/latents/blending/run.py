@@ -102,7 +102,9 @@ def _places(out, preview, sweep):
     """Return {"out", "preview", "sweep": path or None}."""
     for name, path in (("out", out), ("preview", preview), ("sweep", sweep)):
         if path is not None and path is not False and not Path(path).name:
-            raise UserError(f"--{name} {path}: this is no name of a file. Give one like {name}.png, or .pkl for the blend.")
+            raise UserError(
+                f"--{name} {path}: this is no name of a file. Give one like blend{'.pkl' if name == 'out' else '.png'}."
+            )
     if preview is None and out is not None:
         preview = Path(out).with_suffix(".png")
     return {name: Path(path) if path else None for name, path in (("out", out), ("preview", preview), ("sweep", sweep))}
