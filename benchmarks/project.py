@@ -21,7 +21,7 @@ from sgtool.latents.projection.search import Search
 from sgtool.latents.projection.settings import Settings
 from sgtool.latents.projection.tuning import Tuning
 from sgtool.latents.seeds import latents_of_seeds, one_hot
-from sgtool.latents.similarity import psnr, ssim
+from sgtool.metrics.similarity import psnr, ssim
 
 PARTS = ("time", "generated", "real")
 TIMED = (1, 16)  # pictures

@@ -110,6 +110,8 @@ def make_folder(path, option):
     Raises:
         UserError: something else has that name, or it cannot be created; `option` names the culprit.
     """
+    if not str(path).strip():
+        raise UserError(f"{option} is empty. Name a folder, like out.")
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)

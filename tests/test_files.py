@@ -129,3 +129,10 @@ def test_a_lock_is_held_until_the_file_is_closed(tmp_path):
         assert not try_lock(second)
         first.close()
         assert try_lock(second)
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_folder_without_a_name_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--outdir is empty. Name a folder, like out"):
+        make_folder(name, "--outdir")

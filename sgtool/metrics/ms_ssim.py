@@ -106,7 +106,7 @@ def _of_pairs(a, b, limit):
     weights = scale_weights(*a.shape[2:])
     result = np.ones(len(a))
     for scale, weight in enumerate(weights):
-        luminance, structure = _similarity(a, b, limit)
+        luminance, structure = similarity_maps(a, b, limit)
         last = scale == len(weights) - 1
         value = (luminance * structure if last else structure).mean(axis=(1, 2, 3))
         result *= np.maximum(value, 0) ** weight
@@ -115,8 +115,15 @@ def _of_pairs(a, b, limit):
     return result
 
 
-def _similarity(a, b, limit):
-    """Return luminance and contrast-structure maps of two sets of pictures, `[N, C, H', W']` each."""
+def similarity_maps(a, b, limit):
+    """Return luminance and contrast-structure maps of two sets of pictures.
+
+    Args:
+        a, b: float64 arrays `[N, C, H, W]`.
+        limit: largest minus smallest possible value.
+    Returns:
+        two arrays `[N, C, H', W']`: a number for each place of the window inside the picture.
+    """
     window = _window(min(a.shape[2:]))
     mean_a, mean_b = _filter(a, window), _filter(b, window)
     variances = _filter(a * a, window) - mean_a**2 + _filter(b * b, window) - mean_b**2

@@ -1,10 +1,9 @@
 """How alike two pictures are, in published numbers: PSNR and SSIM."""
 
 import numpy as np
-from scipy.ndimage import correlate1d
 
-WINDOW, SIGMA = 11, 1.5  # pixels: side and standard deviation of SSIM's Gaussian window
-K1, K2 = 0.01, 0.03  # SSIM's constants
+from sgtool.metrics.ms_ssim import similarity_maps
+
 DATA_RANGE = 255
 
 
@@ -31,7 +30,7 @@ def ssim(a, b):
     ((2 m_a m_b + c1) (2 s_ab + c2)) / ((m_a^2 + m_b^2 + c1) (s_a^2 + s_b^2 + c2)), of means, variances and covariance under a
     Gaussian window, at each position inside the picture. Wang et al., "Image Quality Assessment: From Error Visibility to
     Structural Similarity" (2004), section III-B, with its constants. The window is as large as the picture's shorter side
-    if that has less than 11 pixels, and its standard deviation smaller in proportion, as in `metrics.ms_ssim`.
+    if that has less than 11 pixels, and its standard deviation smaller in proportion, as in `ms_ssim`.
 
     Args:
         a, b: uint8 arrays `[N, H, W, C]`.
@@ -40,14 +39,9 @@ def ssim(a, b):
     Raises:
         ValueError: they are not uint8 arrays of one shape.
     """
-    a, b = _as_pair(a, b)
-    c1, c2 = (K1 * DATA_RANGE) ** 2, (K2 * DATA_RANGE) ** 2
-    mean_a, mean_b = _windowed(a), _windowed(b)
-    variances = _windowed(a * a) - mean_a**2 + _windowed(b * b) - mean_b**2
-    covariance = _windowed(a * b) - mean_a * mean_b
-    similarity = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    similarity /= (mean_a**2 + mean_b**2 + c1) * (variances + c2)
-    return similarity.mean(axis=(1, 2, 3))
+    a, b = (pictures.transpose(0, 3, 1, 2) for pictures in _as_pair(a, b))
+    luminance, structure = similarity_maps(a, b, DATA_RANGE)
+    return (luminance * structure).mean(axis=(1, 2, 3))
 
 
 def _as_pair(a, b):
@@ -58,16 +52,3 @@ def _as_pair(a, b):
     if a.ndim != 4 or a.shape != b.shape or 0 in a.shape:
         raise ValueError(f"pictures must be [N, H, W, C] twice, not {list(a.shape)} and {list(b.shape)}.")
     return a.astype(np.float64), b.astype(np.float64)
-
-
-def _windowed(pictures):
-    """Weight pictures `[N, H, W, C]` by the window at every position inside them: `[N, H - n + 1, W - n + 1, C]`."""
-    size = min(WINDOW, *pictures.shape[1:3])
-    offsets = np.arange(size) - (size - 1) / 2
-    window = np.exp(-0.5 * (offsets / (SIGMA * size / WINDOW)) ** 2)
-    window /= window.sum()
-    for axis in (1, 2):
-        inside = slice(size // 2, size // 2 + pictures.shape[axis] - size + 1)
-        pictures = correlate1d(pictures, window, axis=axis, mode="nearest")
-        pictures = pictures[(slice(None),) * axis + (inside,)]
-    return pictures

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sgtool.latents.similarity import psnr, ssim
+from sgtool.metrics.similarity import psnr, ssim
 
 
 def noise(*shape, seed=0):

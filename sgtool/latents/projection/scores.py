@@ -7,7 +7,7 @@ import torch
 
 from sgtool import images
 from sgtool.latents.sheet import write_sheet
-from sgtool.latents.similarity import psnr, ssim
+from sgtool.metrics.similarity import psnr, ssim
 
 AMPLIFIED = 4  # how much stronger differences are shown than they are
 SHOWN = 20  # rows of the table on the screen
