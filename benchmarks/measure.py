@@ -177,11 +177,17 @@ def report(name, options, results, as_json, out=RESULTS):
         print(f"written to {write(name, options, results, out, facts)}")
 
 
+def _without_folders(value):
+    """Of a file its name alone: folders are this machine's affair."""
+    return Path(value).name if isinstance(value, (str, Path)) and Path(value).is_absolute() else value
+
+
 def write(name, options, results, out=RESULTS, facts=None):
     """Write all to <out>/<name>-<date>.json, over what is there; return the path."""
     facts = facts or machine()
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{name}-{facts['date']}.json"
-    content = {"machine": facts, "options": options, "results": results}
+    named = {key: _without_folders(value) for key, value in options.items() if key not in ("out", "json")}
+    content = {"machine": facts, "options": named, "results": results}
     path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
     return path

@@ -29,6 +29,7 @@ NAMES = (
     "gpu_check",
     "measure",
     "metrics",
+    "mixing",
     "operations",
     "ops",
     "prepare",
@@ -403,3 +404,20 @@ def test_projections_are_timed_and_scored_in_w_and_w_plus_and_tuned(bench, one_t
     assert "16 pictures take" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="--only real: give the pictures with --real DATASET"):
         bench.project.main([*options[:2], "--only", "real"])
+
+
+def test_results_name_files_without_their_folders(bench, tmp_path):
+    options = {"network": Path("/home/me/model.pkl"), "real": "/data/held-out.zip", "device": "cpu", "out": tmp_path}
+    bench.measure.write("any", options, {"seconds": 1.5}, tmp_path)
+    assert written(tmp_path, "any")["options"] == {"network": "model.pkl", "real": "held-out.zip", "device": "cpu"}
+
+
+def test_mixtures_agree_with_the_source_that_they_are(bench):
+    pictures = np.random.default_rng(0).integers(0, 256, [6, 8, 8, 3], np.uint8)
+    vectors = bench.mixing.shape_of(pictures)
+    rows, columns = vectors[:3], vectors[3:]
+    row, column = bench.mixing.agreement(np.repeat(rows[:, None], 3, axis=1), [rows, columns])
+    assert row == pytest.approx(1)
+    assert column < 0.5
+    assert set(bench.mixing.crossovers(8)) == {"coarse", "fine"}
+    assert set(bench.mixing.crossovers(14)) == {"coarse", "middle", "fine"}
