@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ from sgtool.latents.encode_gif import Gif
 from sgtool.latents.encode_plan import check_quality, check_rate, differences, ending_of, planned
 from sgtool.latents.recipes import refuse_strangers, texts
 
+FRAME = re.compile(r"frame[0-9]{6,}\.png")
 ANIMATIONS = {".gif": Gif, ".webp": Webp, ".apng": Apng, ".png": Apng}
 
 
@@ -29,7 +31,7 @@ def check_output(path, fps=30, codec=None, quality=None, option="--output"):
             folder cannot be made or written, or there is something that was not made by sgtool.
     """
     path = Path(path)
-    if not path.name:
+    if not path.name or path.name.lower() in (*ANIMATIONS, *MUXERS):  # ".mp4" alone would be a folder
         raise UserError(f"{option} {path} is no name. Give one like walk.mp4.")
     check_rate(path, fps)
     check_quality(path, codec, quality)
@@ -38,8 +40,16 @@ def check_output(path, fps=30, codec=None, quality=None, option="--output"):
     folder = make_folder(path.parent, option)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{option} {path}: the folder {folder} cannot be written to. Choose another one.")
-    if ending_of(path) or not path.is_dir() or any(path.iterdir()):  # an empty folder may become one of frames
+    if ending_of(path) or not _is_empty(path):  # an empty folder may become one of frames
         refuse_strangers(folder, [path.name], option)
+
+
+def _is_empty(path):
+    """Tell whether something is an empty folder."""
+    try:
+        return not os.listdir(path)
+    except OSError:  # not there, or no folder, or not to be looked into
+        return False
 
 
 @contextlib.contextmanager
@@ -165,6 +175,13 @@ class _Folder:
         sync_folder(self.path)
 
 
+def _keep_strangers(before, folder):
+    """Move to the new folder what somebody has put into the one before since it was looked at."""
+    for path in before.iterdir() if before.is_dir() else ():
+        if not FRAME.fullmatch(path.name):
+            os.replace(path, folder / path.name)
+
+
 @contextlib.contextmanager
 def _beside(path):
     """Yield a name in a hidden folder beside `path`; what is there at the end takes the place of `path`."""
@@ -178,6 +195,7 @@ def _beside(path):
         if path.is_dir():
             os.replace(path, work / "before")
         os.replace(work / path.name, path)
+        _keep_strangers(work / "before", path)
         sync_folder(path.parent)
     except OSError as error:
         reason = error.strerror or error

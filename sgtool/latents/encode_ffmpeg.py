@@ -15,6 +15,7 @@ from sgtool.errors import UserError
 from sgtool.latents.recipes import texts
 
 MOST_LINES = 20
+READING = 60  # seconds that ffmpeg has to look into a file
 PATIENCE = 600  # seconds that ffmpeg has for what it still holds when the last frame is given
 
 
@@ -87,7 +88,10 @@ def stored_recipe(path):
     command = [executable(path.name), "-nostdin", "-loglevel", "error"]
     command += ["-protocol_whitelist", "file,pipe", "-format_whitelist", "mov,matroska"]  # no playlist under a video's name
     command += ["-i", f"file:{path}", "-f", "ffmetadata", "-"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=READING)
+    except subprocess.TimeoutExpired:  # one of ours takes a fraction of a second
+        return None
     lines = re.split(r"(?<!\\)\n", done.stdout.decode("utf-8", "replace"))
     for line in lines:
         key, _, value = line.partition("=")

@@ -1,21 +1,18 @@
 """The one file of latents: `.npz` with `w`, NVIDIA's projected_w.npz included. Ours adds names, recipes and the model's hash."""
 
 import dataclasses
-import io
 import itertools
 import json
 import os
-import zipfile
 
 import numpy as np
 
 from sgtool import __version__
-from sgtool.datasets.sources.arrays import NoArray, array_header
 from sgtool.errors import UserError
 from sgtool.files import atomic_write
+from sgtool.latents.npz import parsed_recipe, read_arrays
 
 MOST_BYTES = 1 << 30  # of an array that is read into memory
-DEEPEST = 200  # dicts and lists inside one another in a recipe: it is written again, inside others
 LONGEST_NAME = 80  # bytes
 REMEDY = "Give a file written by sgtool, or NVIDIA's projected_w.npz."
 
@@ -75,7 +72,7 @@ def read_latents(path):
     Raises:
         UserError: there is no such file, or it is none, or its numbers are not finite.
     """
-    arrays = _arrays(path)
+    arrays = read_arrays(path, ("w", "recipe"), "latents", MOST_BYTES, REMEDY)
     if "w" not in arrays:
         raise UserError(f"{path} has no array `w`, so it holds no latents. {REMEDY}")
     ws = arrays["w"]
@@ -87,7 +84,7 @@ def read_latents(path):
         ws = ws.astype(np.float32)
     if not np.isfinite(ws).all():
         raise UserError(f"{path}: `w` has values that are not finite numbers. Project the picture again.")
-    about = _about(path, arrays.get("recipe"))
+    about = parsed_recipe(path, arrays["recipe"]) if "recipe" in arrays else {}
     stem = os.path.splitext(os.path.basename(path))[0]
     names = about.get("names")
     if not (isinstance(names, list) and len(names) == len(ws) and all(isinstance(name, str) and name for name in names)):
@@ -98,12 +95,12 @@ def read_latents(path):
     )
 
 
-def unique_names(names, recipes):
+def unique_names(names, recipes, taken=()):
     """Return a name for each latent that no other has, on file systems too that do not tell `A` from `a`.
 
-    Latents with one name and one recipe are the same, and keep one name.
+    Latents with one name and one recipe are the same, and keep one name. None gets a name that is `taken`.
     """
-    given, used, unique = {}, set(), []
+    given, used, unique = {}, set(taken), []
     for name, recipe in zip(names, recipes, strict=True):
         key = name, json.dumps(recipe)
         if key not in given:
@@ -126,64 +123,3 @@ def _recipes(path, about, number):
     if not (isinstance(rows, list) and len(rows) == number and all(isinstance(row, dict) for row in rows)):
         rows = [{}] * number
     return [{"file": os.path.basename(path), "row": i} | ({"made": row} if row else {}) for i, row in enumerate(rows)]
-
-
-def _arrays(path):
-    """Return the arrays `w` and `recipe` of a file, after checking that they are as large as they say."""
-    if not os.path.isfile(path):  # opening a pipe would wait
-        raise UserError(f"{path} does not exist. Check the path.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {info.filename: info for info in archive.infolist()}
-            wanted = {name: members[f"{name}.npy"] for name in ("w", "recipe") if f"{name}.npy" in members}
-            return {name: _array(path, archive, info) for name, info in wanted.items()}
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, *_COMPRESSION_ERRORS) as error:
-        raise UserError(
-            f"{path} cannot be read as a file of latents ({str(error)[:200] or type(error).__name__}). {REMEDY}"
-        ) from error
-
-
-def _compression_errors():
-    import lzma
-    import zlib
-
-    return zlib.error, lzma.LZMAError
-
-
-_COMPRESSION_ERRORS = _compression_errors()
-
-
-def _array(path, archive, info):
-    if info.file_size > MOST_BYTES:
-        raise UserError(f"{path}: {info.filename} is {info.file_size / 1e9:.1f} GB, more than latents take. {REMEDY}")
-    with archive.open(info) as file:
-        data = file.read(info.file_size + 1)
-    try:
-        dtype, shape, by_columns, start = array_header(io.BytesIO(data), len(data))
-    except NoArray as error:
-        raise ValueError(f"{info.filename}: {error}") from error
-    return np.frombuffer(data, dtype, offset=start).reshape(shape, order="F" if by_columns else "C")
-
-
-def _about(path, array):
-    """Return the recipe of a file, {} if it has none."""
-    if array is None:
-        return {}
-    try:
-        about = json.loads(str(array[()])) if array.dtype.kind == "U" and array.ndim == 0 else None
-    except (ValueError, RecursionError):
-        about = None
-    if not isinstance(about, dict) or _is_deep(about):
-        raise UserError(f"{path}: its recipe is damaged. Copy the file again, or write it anew.")
-    return about
-
-
-def _is_deep(about):
-    """Tell whether more than `DEEPEST` dicts and lists lie inside one another."""
-    level = [about]
-    for _ in range(DEEPEST):
-        inside = [thing.values() if isinstance(thing, dict) else thing for thing in level]
-        level = [thing for things in inside for thing in things if isinstance(thing, dict | list)]
-        if not level:
-            return False
-    return True

@@ -53,7 +53,7 @@ def generate_files(
         say: called with lines on a download, on what a foreign file left open, and on how it is computed.
         look: truncation_psi, truncation_cutoff and noise_mode, as for `generate`.
     Returns:
-        (number of pictures, path of the sheet or None).
+        (number of single pictures, path of the sheet or None).
     Raises:
         UserError: whatever the user can mend.
     """
@@ -81,7 +81,7 @@ def generate_files(
         _write_grid(outdir / SHEET, job, written, columns, model.G, {"enlarge": enlarge, "gap": gap})
     for _ in written:  # without a sheet, which takes them all
         pass
-    return number, outdir / SHEET if grid else None
+    return len(set(job.names)), outdir / SHEET if grid else None
 
 
 class _Job(NamedTuple):
@@ -116,7 +116,7 @@ def _planned(model, items, classes, batch, look, outdir, talk):
     latents = gather(shown, model, outdir, label=label, **truncation, **talk)
     seeds = (latents.noise_seed(i) for i in range(len(latents)))
     pictures = render(model.G, latents.ws, look["noise_mode"], batch, seeds)
-    names = [f"{name}.png" for name in unique_names(latents.names, latents.recipes)]
+    names = [f"{name}.png" for name in unique_names(latents.names, latents.recipes, taken=["grid"])]
     common = {**model.recipe(), "noise_mode": look["noise_mode"]}  # truncation is of seeds, in their own recipes
     return _Job(names, latents.recipes, pictures, common, {**truncation, **whole, "latents": latents.recipes}, columns)
 

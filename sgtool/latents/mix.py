@@ -132,7 +132,12 @@ class _Plan:
         self.row_names, self.column_names = names[: len(rows)], names[len(rows) :]
         self.separator = next(sign for sign in SEPARATORS if not any(sign in name for name in names))
         self.number = len(crossovers) * ((len(rows) + 1) * (len(columns) + 1) - 1)
-        self.singles = self.number - (len(crossovers) - 1) * (len(rows) + len(columns))
+        self.singles = self._files(set(self.row_names), set(self.column_names))
+
+    def _files(self, rows, columns):
+        """Return how many single pictures there are. With one crossover `85-85.png` is both source and mixture."""
+        mixtures = len(self.crossovers) * len(rows) * len(columns)
+        return mixtures + len(rows | columns) - (len(rows & columns) if len(self.crossovers) == 1 else 0)
 
     def places(self):
         """Yield a `_Place` for each picture, in the order in which they are made: from above to below."""
@@ -171,10 +176,9 @@ class _Plan:
             self.column_names[column] if row is None else self.row_names[row],
             self.row_names[row] if column is None else self.column_names[column],
         ]
-        suffix = ""
         if len(self.crossovers) > 1 and not self._source(place):
-            suffix = "-" + place.crossover.words().replace(" ", "")
-        return self.separator.join(names) + suffix + ".png"
+            names.append(place.crossover.words().replace(" ", ""))
+        return self.separator.join(names) + ".png"
 
 
 def _names(latents):

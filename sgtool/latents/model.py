@@ -99,15 +99,15 @@ def open_model(
     return Model(G, D, path, snapshots.network_hash(path), device, computed_in, snapshot.dataset, snapshot)
 
 
-def checked_truncation(G, truncation_psi, truncation_cutoff):
-    """Refuse a truncation that the network cannot do.
+def checked_truncation(G, truncation_psi, truncation_cutoff, option="--trunc"):
+    """Refuse a truncation that the network cannot do. `option` named psi.
 
     Raises:
         UserError: psi is no finite number or so far out that no picture is left, or the cutoff is beyond the layers.
     """
     if not math.isfinite(truncation_psi) or abs(truncation_psi) > 10:
-        raise UserError(f"--trunc {truncation_psi:g} is not a number to work with. Give 1 for no truncation, or less, like 0.7.")
+        raise UserError(f"{option} {truncation_psi:g} is not a number to work with. Give 1 for no truncation, or less, like 0.7.")
     if truncation_psi != 1 and not hasattr(G.mapping, "w_avg"):
-        raise UserError(f"--trunc {truncation_psi:g}: this model has no average to truncate to. Leave --trunc out.")
+        raise UserError(f"{option} {truncation_psi:g}: this model has no average to truncate to. Leave {option} out.")
     if truncation_cutoff is not None and not 0 <= truncation_cutoff <= G.num_ws:
         raise UserError(f"--trunc-cutoff {truncation_cutoff}: the network has {G.num_ws} layers. Give 0 to {G.num_ws}.")

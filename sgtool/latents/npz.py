@@ -12,6 +12,7 @@ import numpy as np
 from sgtool.datasets.sources.arrays import NoArray, array_header
 from sgtool.errors import UserError
 
+MOST_WORDS = 1 << 28  # bytes of a recipe, which takes more memory when it is understood
 DEEPEST = 200  # dicts and lists inside one another in a recipe: it is written again, inside others
 DAMAGED = (
     OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
@@ -45,7 +46,7 @@ def read_arrays(path, names, kind, most_bytes, remedy):
 
 
 def _array(archive, info, kind, most_bytes):
-    if info.file_size > most_bytes:
+    if info.file_size > (min(MOST_WORDS, most_bytes) if info.filename == "recipe.npy" else most_bytes):
         raise NoArray(f"{info.filename} is {info.file_size / 1e9:.1f} GB, more than {kind} take")
     with archive.open(info) as file:
         data = file.read(info.file_size + 1)

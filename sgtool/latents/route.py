@@ -54,6 +54,9 @@ class Route:
         for name in ("num_keyframes", "shuffle_seed"):
             if self.kind == "noise" and getattr(self, name) is not None:
                 raise UserError(f"--{name.replace('_', '-')}: --walk noise has no keyframes. Leave it out.")
+        for name in ("seconds", "smooth", "strength", "sweep"):
+            if not np.isfinite(getattr(self, name) or 0).all():
+                raise UserError(f"--{name}: that is no number to work with. Give a finite one.")
         if self.seconds is not None and self.w_frames is not None:
             raise UserError("--seconds and --w-frames both say how long the video is. Give one of them.")
         return dataclasses.replace(self, **{name: DEFAULTS[name] for name in own if name in DEFAULTS and self._open(name)})

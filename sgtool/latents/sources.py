@@ -8,7 +8,7 @@ import torch
 
 from sgtool.errors import UserError
 from sgtool.grammar import Mixture, Picture, Seed, Stored
-from sgtool.latents.file import Latents, joined, read_latents
+from sgtool.latents.file import Latents, joined, plain_name, read_latents
 from sgtool.latents.model import checked_truncation
 from sgtool.latents.seeds import latents_of_seeds, one_hot
 
@@ -160,4 +160,4 @@ def _mixed(item, known):
     ws = sum(weight * part.ws.astype(np.float64) for weight, part in zip(item.weights, parts, strict=True))
     names, recipes = [part.names[0] for part in parts], [part.recipes[0] for part in parts]
     recipe = {"mixture": [{"weight": weight, **recipe} for weight, recipe in zip(item.weights, recipes, strict=True)]}
-    return Latents(ws.astype(np.float32), ["+".join(names)[:100]], [recipe])
+    return Latents(ws.astype(np.float32), [plain_name("+".join(names))], [recipe])

@@ -38,7 +38,7 @@ def sweep(route, ws, model, fps, look, warn):
     """Each latent under changing truncation: w_avg + psi (w - w_avg)."""
     average, (first, last), cutoff = _average(model), route.sweep, look["truncation_cutoff"]
     for psi in route.sweep:
-        checked_truncation(model.G, psi, cutoff)
+        checked_truncation(model.G, psi, cutoff, "--sweep")
 
     def change(w, time):
         psi = first + (last - first) * _swing(time, route.loop)

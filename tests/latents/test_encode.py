@@ -228,6 +228,17 @@ def test_every_format_carries_its_recipe_and_is_replaced_only_then(tmp_path, nam
     assert other.read_bytes() == b"mine"
 
 
+def test_what_is_put_into_a_folder_of_frames_meanwhile_stays(tmp_path):
+    path = tmp_path / "frames"
+    write(path, 3, 6)
+    with open_writer(path, SIZE, 10, 3, recipe=RECIPE) as video:
+        video.put(frame(0, 3))
+        (path / "notes.txt").write_text("mine")
+    assert sorted(entry.name for entry in path.iterdir()) == ["frame000000.png", "notes.txt"]
+    assert (path / "notes.txt").read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_strangers_pictures_are_not_ours(tmp_path):
     info = PngImagePlugin.PngInfo()
     info.add_itxt("Comment", "sgtool")
@@ -297,8 +308,18 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     if not os.access(tmp_path / "shut", os.W_OK):  # root may write anywhere
         with pytest.raises(UserError, match="shut cannot be written to. Choose another one."):
             check_output(tmp_path / "shut" / "a.mp4")
-    with pytest.raises(UserError, match="is no name. Give one like walk.mp4."):
-        check_output("/")
+    for name in ("/", "", ".mp4", tmp_path / ".GIF"):
+        with pytest.raises(UserError, match="is no name. Give one like walk.mp4."):
+            check_output(name)
+
+
+@pytest.mark.parametrize("ending", ["", ".gif", ".mp4"])
+def test_a_name_that_is_too_long_is_told(tmp_path, ending):
+    path = tmp_path / ("x" * 300 + ending)
+    check_output(path)
+    with pytest.raises(UserError, match="could not be written: File name too long"):
+        write(path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_frame_of_another_shape_is_a_programmers_mistake(tmp_path):

@@ -161,6 +161,15 @@ def test_a_member_that_claims_gigabytes_is_refused_unread(tmp_path, monkeypatch)
     tracemalloc.stop()
 
 
+def test_a_recipe_that_claims_more_than_words_can_take_is_refused_unread(tmp_path, monkeypatch):
+    recipe = np.array(json.dumps({"names": ["a" * 1000]}))
+    path = write_zip(tmp_path / "w.npz", {"w.npy": npy(np.zeros([1, 4, 8], np.float32)), "recipe.npy": npy(recipe)})
+    assert len(read_latents(path)) == 1
+    monkeypatch.setattr("sgtool.latents.npz.MOST_WORDS", 2000)
+    with pytest.raises(UserError, match="recipe.npy is 0.0 GB, more than latents take"):
+        read_latents(path)
+
+
 @pytest.mark.parametrize("kind", ["text", "empty", "folder", "nothing", "zip", "pipe", "locked member"])
 def test_what_is_no_file_of_latents_is_refused(tmp_path, kind):
     path = tmp_path / "w.npz"

@@ -272,6 +272,14 @@ def test_latents_of_one_name_get_files_of_their_own(network, tmp_path):
     assert names_in(tmp_path / "o") == ["Seed0003-2.png", "Seed0003-3.png", "seed0003.png"]
 
 
+def test_no_latent_takes_the_name_of_the_sheet(network, tmp_path):
+    w = stored(network, tmp_path / "w.npz", [5, 6], ["grid", "GRID"])
+    number, sheet = generate_files(network, tmp_path / "o", parse_latents(f"{w},{w}[0]"))
+    assert (number, sheet) == (2, tmp_path / "o" / "grid.png")  # the third is the first once more
+    assert names_in(tmp_path / "o") == ["GRID-3.png", "grid-2.png", "grid.png"]
+    assert read(sheet)[0].shape[:2] == (16, 32)
+
+
 def test_truncation_is_of_seeds_and_not_of_saved_latents(network, tmp_path):
     w = stored(network, tmp_path / "w.npz", [5])
     generate_files(network, tmp_path / "o", parse_latents(f"5,{w}"), truncation_psi=0)

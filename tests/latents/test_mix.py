@@ -91,7 +91,7 @@ def test_mixing_takes_no_rows_all_rows_or_some_and_leaves_its_inputs_alone():
 
 def test_files_have_nvidias_names_and_pixels(network, tmp_path):
     out = tmp_path / "new" / "o"
-    assert mix_files(network, out, [85, 3], [55, 821, 3], [[0, 1]], truncation_psi=0.7) == (11, out / "grid.png")
+    assert mix_files(network, out, [85, 3], [55, 821, 3], [[0, 1]], truncation_psi=0.7) == (9, out / "grid.png")
     sources = ["85-85.png", "3-3.png", "55-55.png", "821-821.png"]
     assert names_in(out) == sorted(
         ["grid.png", *sources, "85-55.png", "85-821.png", "85-3.png", "3-55.png", "3-821.png"]
@@ -192,10 +192,25 @@ def test_saved_latents_mix_with_seeds_and_no_two_files_have_one_name(network, tm
     write_latents(tmp_path / "w.npz", Latents(ws, names, [{}, {}, {}]))
     items = parse_latents(f"85,{tmp_path}/w.npz")
     number, _ = mix_files(network, tmp_path / "o", items, items, [[0]])
-    assert number == 4 + 4 + 16
+    assert number == 16  # a latent mixed with itself is its source
     unique = ["85", "85-2", *names[1:]]
     assert names_in(tmp_path / "o") == sorted(["grid.png", *(f"{row}+{column}.png" for row in unique for column in unique)])
     near(read(tmp_path / "o" / "85+a-b.png")[0], picture_of(network, 85, 8, [0]))
+
+
+def test_a_source_and_a_mixture_never_have_one_name(network, tmp_path):
+    _, ws = latents_of(network, [7, 8])
+    write_latents(tmp_path / "w.npz", Latents(ws, ["b-coarse", "b"], [{}, {}]))
+    rows, columns = (parse_latents(f"{tmp_path}/w.npz[{row}]") for row in (0, 1))
+    assert mix_files(network, tmp_path / "o", rows, columns, ["coarse", [5]], grid=False)[0] == 4
+    mixtures = ["b-coarse_b_coarse.png", "b-coarse_b_layers5.png"]
+    assert names_in(tmp_path / "o") == sorted([*mixtures, "b-coarse_b-coarse.png", "b_b.png"])
+
+
+@pytest.mark.parametrize("styles", [[[0]], [[0], [1]]])
+def test_files_are_counted_and_not_repetitions(network, tmp_path, styles):
+    number, _ = mix_files(network, tmp_path / "o", [1, 1, 2], [2, 2], styles, grid=False)
+    assert number == len(names_in(tmp_path / "o"))
 
 
 def test_the_batch_does_not_change_a_picture(network, tmp_path):

@@ -8,7 +8,7 @@ from sgtool import latents, snapshots
 from sgtool.errors import UserError
 from sgtool.grammar import Seed, parse_latents
 from sgtool.latents import sources
-from sgtool.latents.file import Latents, write_latents
+from sgtool.latents.file import LONGEST_NAME, Latents, write_latents
 from sgtool.latents.model import open_model
 from sgtool.latents.sources import gather
 from sgtool.networks import build_generator
@@ -126,6 +126,14 @@ def test_mixtures_are_weighted_means_in_w(model, tmp_path):
     assert made.names == ["seed0003+seed0004", "seed0003+w-0001", "seed0003+seed0004"]
     weights = [(part["weight"], part.get("seed", part.get("row"))) for part in made.recipes[1]["mixture"]]
     assert weights == [(0.25, 3), (0.75, 1)]
+
+
+def test_a_mixture_of_long_names_has_a_name_for_a_file(model, tmp_path):
+    for sign in "一丁":
+        np.savez(tmp_path / f"{sign * 26}.npz", w=np.zeros([1, 4, 8], np.float32))
+    name = found("+".join(f"1*{tmp_path}/{sign * 26}.npz" for sign in "一丁一丁"), model).names[0]
+    assert len(name.encode()) <= LONGEST_NAME
+    assert name.startswith("一" * 26)
 
 
 def test_a_mixture_of_many_latents_is_refused(model, tmp_path):

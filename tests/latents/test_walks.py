@@ -195,7 +195,11 @@ def test_an_edit_goes_to_both_sides_of_the_latent(model, tmp_path):
         ("0", {"kind": "noise", "loop": False}, "--walk noise comes back to its start"),
         ("0", {"kind": "noise", "smooth": 1e-9}, "--smooth 1e-09 is too little for 60 seconds. Give more than 0.003."),
         ("0", {"kind": "noise", "num_keyframes": 3}, "--num-keyframes: --walk noise has no keyframes. Leave it out."),
-        ("0", {"kind": "trunc", "sweep": (0.0, 99.0)}, "--trunc 99 is not a number to work with"),
+        ("0", {"kind": "trunc", "sweep": (0.0, 99.0)}, "--sweep 99 is not a number to work with"),
+        ("0", {"kind": "trunc", "sweep": (float("nan"), 1.0)}, "--sweep: that is no number to work with. Give a finite one."),
+        ("0-1", {"seconds": float("nan")}, "--seconds: that is no number to work with."),
+        ("0", {"kind": "noise", "smooth": float("inf")}, "--smooth: that is no number to work with."),
+        ("0", {"kind": "edit", "directions": "no.npz", "strength": float("nan")}, "--strength: that is no number"),
         ("0-1", {"kind": "mix", "styles": "fine"}, "--walk mix needs --styles-from."),
         (
             "0-1",
