@@ -159,6 +159,32 @@ def noise_mode_option(command):
     )(command)  # fmt: skip
 
 
+def enlarging_options(where):
+    """`--enlarge` and `--gap`, of the pictures on `where`, such as "grid.png"."""
+
+    def add(command):
+        command = click.option(
+            "--gap",
+            type=click.IntRange(0, 64),
+            default=0,
+            show_default=True,
+            metavar="N",
+            help=f"Pixels between pictures on {where}.",
+        )(command)
+        return click.option(
+            "--enlarge", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
+            help=f"Each pixel is N x N pixels on {where}: for very small pictures.",
+        )(command)  # fmt: skip
+
+    return add
+
+
+def batch_option(default="2 million pixels, at most 32"):
+    """`--batch`: how many pictures are computed at once."""
+    text = f"Pictures computed at once.  [default: {default}]"
+    return click.option("--batch", type=click.IntRange(min=1), metavar="N", help=text)
+
+
 def torch_device(name):
     """Return the device that `--device` means: "auto" is cuda, else mps, else cpu.
 

@@ -4,7 +4,16 @@ import math
 
 import click
 
-from sgtool.options import LATENTS, device_option, noise_mode_option, offline_option, precision_option, truncation_options
+from sgtool.options import (
+    LATENTS,
+    batch_option,
+    device_option,
+    enlarging_options,
+    noise_mode_option,
+    offline_option,
+    precision_option,
+    truncation_options,
+)
 
 
 class Weights(click.ParamType):
@@ -47,12 +56,8 @@ class Weights(click.ParamType):
 @click.option("--class", "label", type=click.IntRange(min=0), metavar="N",
               help="Class of the seeds on the sheets.  [default: 0, 1, 2 ... in turn]")  # fmt: skip
 @noise_mode_option
-@click.option("--batch", type=click.IntRange(min=1), metavar="N",
-              help="Pictures computed at once.  [default: 2 million pixels, at most 32]")  # fmt: skip
-@click.option("--enlarge", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
-              help="Each pixel is N x N pixels on the sheets: for very small pictures.")  # fmt: skip
-@click.option("--gap", type=click.IntRange(0, 64), default=0, show_default=True, metavar="N",
-              help="Pixels between pictures on the sheets.")  # fmt: skip
+@batch_option()
+@enlarging_options("the sheets")
 @device_option
 @precision_option()
 @offline_option

@@ -12,7 +12,9 @@ from sgtool.options import (
     LATENTS,
     LAYERS,
     LatentList,
+    batch_option,
     device_option,
+    enlarging_options,
     network_option,
     noise_mode_option,
     offline_option,
@@ -99,12 +101,8 @@ class Examples(LatentList):
 @truncation_options
 @click.option("--class", "label", type=click.IntRange(min=0), metavar="N", help="Class of seeds, and whose W is sampled.")
 @noise_mode_option
-@click.option("--enlarge", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
-              help="Each pixel is N x N pixels on sheets: for very small pictures.")  # fmt: skip
-@click.option("--gap", type=click.IntRange(0, 64), default=0, show_default=True, metavar="N",
-              help="Pixels between pictures on sheets.")  # fmt: skip
-@click.option("--batch", type=click.IntRange(min=1), metavar="N",
-              help="Pictures computed at once.  [default: 2 million pixels, at most 32]")  # fmt: skip
+@enlarging_options("sheets")
+@batch_option()
 @device_option
 @precision_option()
 @offline_option

@@ -5,7 +5,9 @@ import click
 from sgtool.options import (
     CLASSES,
     LATENTS,
+    batch_option,
     device_option,
+    enlarging_options,
     network_option,
     noise_mode_option,
     offline_option,
@@ -36,12 +38,8 @@ def _needed(ctx, param, value):
 @click.option("--grid/--no-grid", default=True, show_default=True, help="Write grid.png with all pictures on one sheet.")
 @click.option("--columns", type=click.IntRange(min=1), metavar="N",
               help="Pictures in a row of grid.png.  [default: a row per class, or square]")  # fmt: skip
-@click.option("--enlarge", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
-              help="Each pixel is N x N pixels on grid.png: for very small pictures.")  # fmt: skip
-@click.option("--gap", type=click.IntRange(0, 64), default=0, show_default=True, metavar="N",
-              help="Pixels between pictures on grid.png.")  # fmt: skip
-@click.option("--batch", type=click.IntRange(min=1), metavar="N",
-              help="Pictures computed at once.  [default: 2 million pixels, at most 32]")  # fmt: skip
+@enlarging_options("grid.png")
+@batch_option()
 @device_option
 @precision_option()
 @offline_option

@@ -5,7 +5,9 @@ import click
 from sgtool.options import (
     LATENTS,
     LAYERS,
+    batch_option,
     device_option,
+    enlarging_options,
     network_option,
     noise_mode_option,
     offline_option,
@@ -30,12 +32,8 @@ from sgtool.options import (
 @click.option("--singles/--no-singles", default=True, show_default=True, help="Write each picture to a file of its own too.")
 @click.option("--labels/--no-labels", default=None,
               help="Write names along the edges of grid.png.  [default: with several --styles]")  # fmt: skip
-@click.option("--enlarge", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
-              help="Each pixel is N x N pixels on grid.png: for very small pictures.")  # fmt: skip
-@click.option("--gap", type=click.IntRange(0, 64), default=0, show_default=True, metavar="N",
-              help="Pixels between pictures on grid.png.")  # fmt: skip
-@click.option("--batch", type=click.IntRange(min=1), metavar="N",
-              help="Pictures computed at once.  [default: 2 million pixels, at most 32]")  # fmt: skip
+@enlarging_options("grid.png")
+@batch_option()
 @device_option
 @precision_option()
 @offline_option

@@ -8,6 +8,7 @@ from PIL import ImageColor
 from sgtool.options import (
     LATENTS,
     LAYERS,
+    batch_option,
     device_option,
     network_option,
     noise_mode_option,
@@ -90,8 +91,7 @@ class Colour(click.ParamType):
 @click.option("--codec", metavar="NAME", help="h264, h265, vp9, av1, prores, png, or an encoder of ffmpeg.  [default: by ending]")
 @click.option("--quality", type=int, metavar="N", help="mp4, webm, mov: CRF, less is better. webp: 0 to 100, 100 is exact.")
 @click.option("--background", type=Colour(), default="white", show_default=True, help="Behind transparent pixels in .mp4.")
-@click.option("--batch", type=click.IntRange(min=1), metavar="N",
-              help="Pictures computed at once.  [default: 131,072 pixels, on a GPU 2 million; at most 32]")  # fmt: skip
+@batch_option("131,072 pixels, on a GPU 2 million; at most 32")
 @device_option
 @precision_option()
 @offline_option

@@ -134,7 +134,7 @@ def zip_of(name):
         (b"\xef\xbb\xbf<HTML>", "is a web page"),
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n", "Run git lfs pull"),
-        (gzip.compress(b"N."), r"is packed (gzip)"),
+        (gzip.compress(b"N.", mtime=0), r"is packed (gzip)"),
         (bz2.compress(b"N."), "is packed (bzip2)"),
         (lzma.compress(b"N."), "is packed (xz)"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(30), "is packed (7z)"),
