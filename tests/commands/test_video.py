@@ -125,10 +125,16 @@ def test_ctrl_c_leaves_nothing_half_written(model, tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     command = [sys.executable, "-m", "sgtool", "video", "--network", model, "--seeds", "0-1", "--seconds", "3600"]
     child = subprocess.Popen(
-        [*command, "--output", tmp_path / "a.mp4"], stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        [*command, "--output", tmp_path / "a.mp4"],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell starts what is in the background without it
     )
     assert child.stderr.readline().startswith(b"Computing 216000 frames")
     child.send_signal(signal.SIGINT)
-    child.communicate(timeout=60)
+    try:
+        child.communicate(timeout=60)
+    finally:
+        child.kill()
     assert child.returncode == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model.pkl"]

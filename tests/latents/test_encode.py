@@ -392,9 +392,10 @@ def test_frames_do_not_pile_up_in_memory(tmp_path):
 
 def test_ctrl_c_ends_ffmpeg_too(tmp_path):
     program = """
-import sys, time
+import signal, sys, time
 import numpy as np
 from sgtool.latents.encode import open_writer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background begins without
 with open_writer(sys.argv[1], (64, 64), 10, 3) as video:
     print("started", flush=True)
     while True:
@@ -405,7 +406,10 @@ with open_writer(sys.argv[1], (64, 64), 10, 3) as video:
     assert child.stdout.readline() == b"started\n"
     time.sleep(0.2)
     child.send_signal(signal.SIGINT)
-    _, words = child.communicate(timeout=30)
+    try:
+        _, words = child.communicate(timeout=60)
+    finally:
+        child.kill()
     assert b"KeyboardInterrupt" in words
     assert list(Path(tmp_path).iterdir()) == []
 
