@@ -7,7 +7,21 @@ import click
 from sgtool import __version__
 from sgtool.errors import UserError
 
-COMMANDS = ("prepare", "train", "generate", "project", "mix", "blend", "edit", "video", "inspect", "convert", "weights", "doctor")
+COMMANDS = (
+    "prepare",
+    "train",
+    "generate",
+    "project",
+    "mix",
+    "blend",
+    "edit",
+    "video",
+    "metrics",
+    "inspect",
+    "convert",
+    "weights",
+    "doctor",
+)
 
 
 def _dashes(name):
@@ -54,6 +68,9 @@ def main():
     sgtool blend A.pkl B.pkl --sweep cuts.png                          two models in one
     sgtool edit --network MODEL --method pca --outdir out              directions that change one thing
     sgtool video --network MODEL --seeds 0-5 --output walk.mp4         walks
+
+    \b
+    sgtool metrics --network MODEL --data data.zip --metrics fid50k_full,swd16k
 
     \b
     sgtool inspect says what a model file holds, whoever wrote it; sgtool convert writes it as another kind of file;

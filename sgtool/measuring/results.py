@@ -1,0 +1,136 @@
+"""Results as a table for people, as lines of JSON for programs, and as a sheet of pairs for the eye."""
+
+import json
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from sgtool.errors import UserError
+from sgtool.files import atomic_write
+from sgtool.latents.recipes import refuse_strangers
+from sgtool.latents.sheet import write_sheet
+
+PAIRS = 10  # on a sheet
+SHOWN = 96  # pixels that a cell has at least
+
+
+@dataclass(frozen=True)
+class Result:
+    """A protocol's numbers, and how they came about."""
+
+    protocol: object  # `Protocol`
+    measured: object  # `Measured`, the mean over repeats
+    repeats: list  # of {name: value}, one for each repeat; empty for a single one
+    seconds: float
+    about: dict  # plain values: everything that decided the numbers
+
+
+def table(results):
+    """Return the lines of a table: name, value, interval or spread over repeats."""
+    rows = []
+    for result in results:
+        for name, value in result.measured.values.items():
+            rows.append((name, f"{value:.6g}", _spread(result, name)))
+    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
+    return [f"{name:<{widths[0]}}  {value:>{widths[1]}}  {spread}".rstrip() for name, value, spread in rows]
+
+
+def _spread(result, name):
+    if result.repeats:
+        values = [repeat[name] for repeat in result.repeats]
+        return f"+- {np.std(values, ddof=1):.2g} over {len(values)} repeats"
+    if name in result.measured.intervals:
+        return "95 %: {:.6g} to {:.6g}".format(*result.measured.intervals[name])
+    return ""
+
+
+def line(result, network=None):
+    """Return a result as one line of JSON; the first fields are those of stylegan2-ada-pytorch.
+
+    Args:
+        result: `Result`.
+        network: the model's file name, or None.
+    """
+    protocol, measured = result.protocol, result.measured
+    values = {
+        "results": measured.values,
+        "metric": protocol.name,
+        "total_time": result.seconds,
+        "total_time_str": _duration(result.seconds),
+        "num_gpus": 1,
+        "snapshot_pkl": network,
+        "timestamp": time.time(),
+        "intervals": {name: list(ends) for name, ends in measured.intervals.items()},
+        "repeats": result.repeats,
+        "protocol": {
+            "name": protocol.name,
+            "metric": protocol.metric,
+            "settings": {**protocol.settings, **measured.settings},
+            **result.about,
+        },
+    }
+    return json.dumps(_finite(values))
+
+
+def _finite(value):
+    """What JSON does not know, as null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _duration(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    words = [f"{n}{unit}" for n, unit in ((hours, "h"), (minutes, "m")) if n]
+    return " ".join([*words, f"{seconds:02d}s" if words else f"{seconds}s"])
+
+
+def path_in(folder, protocol):
+    """Return the file of a protocol's results in a folder."""
+    return folder / f"metric-{protocol.name}.jsonl"
+
+
+def append(path, text):
+    """Add a line to a file, which is there whole, before or after.
+
+    Raises:
+        UserError: it cannot be read or written.
+    """
+    try:
+        before = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}. Choose another --outdir.") from error
+    if before and not before.endswith(b"\n"):
+        before += b"\n"
+    with atomic_write(path) as file:
+        file.write(before + text.encode() + b"\n")
+
+
+def write_pairs(path, protocol, found, made, real, recipe):
+    """Write the generated pictures that lie nearest to training pictures, each beside the one it lies near to.
+
+    Args:
+        path: the file; replaced if it carries a recipe.
+        protocol: `Protocol`.
+        found: `metrics.Memorization`.
+        made, real: `pictures.Made` or `Stored`, both.
+        recipe: dict kept in the file.
+    Returns:
+        `path`.
+    """
+    refuse_strangers(path.parent, [path.name])
+    nearest = np.argsort(found.distances, kind="stable")[:PAIRS]
+    left, right = made.batch(made.choose(protocol.count, protocol.choice, 0)[nearest]), real.batch(found.indices[nearest])
+    rows = [[a, b] for a, b in zip(left.transpose(0, 2, 3, 1), right.transpose(0, 2, 3, 1), strict=True)]
+    channels, *size = made.shape
+    labels = [f"{found.distances[i]:.3g}" for i in nearest]
+    recipe = {**recipe, "metric": protocol.name, "generated": nearest.tolist(), "real": found.indices[nearest].tolist()}
+    return write_sheet(
+        path, rows, 2, tuple(size), channels, recipe, number_of_rows=len(rows), enlarge=max(1, math.ceil(SHOWN / min(size))),
+        gap=2, row_labels=labels, column_labels=["made", "nearest"],
+    )  # fmt: skip
