@@ -138,9 +138,7 @@ def _ppl(words, count):
 
 
 def _swd(words, count):
-    return _named(
-        Protocol("", "swd", count, count, None, "swd{}", choice="random", equal=True, mirror=True, settings={"patches": 32})
-    )
+    return _named(Protocol("", "swd", count, count, None, "swd{}", choice="random", equal=True, mirror=True))
 
 
 def _msssim(words, count):
