@@ -41,16 +41,6 @@ def slerp(a, b, t):
     return np.where(defined, turned * ((1 - t) * lengths[0] + t * lengths[1]), a + t * (b - a))
 
 
-def slerp_unit(a, b, t):
-    """Return `slerp` between the directions of a and b, of length 1: the interpolation of path length in Z.
-
-    Karras et al., A Style-Based Generator Architecture for GANs (2019), section 4.1.
-    """
-    ends = [np.asarray(x, np.float64) / np.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b)]
-    between = slerp(*ends, t)
-    return between / np.linalg.norm(between, axis=-1, keepdims=True)
-
-
 class Path:
     """A way through keyframes. Time is counted in keyframes: it is at keyframe i at time i."""
 

@@ -20,7 +20,6 @@ from sgtool.latents.seeds import one_hot
 
 BATCH_PIXELS, LARGEST_BATCH = 1 << 19, 16  # what is projected together if nothing is said
 SEARCH_ONLY = ("tuning_", "locality_")  # beginnings of the settings that matter only where the network is tuned
-TUNE = ("each", "together")
 AUTO = "auto"
 
 

@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,11 +190,6 @@ def told(counts, number, look, background="white"):
     what = f"{look.size[0]}x{look.size[1]} {MODES[look.channels]}"
     subject = "The target was made" if number == 1 else f"{number} targets were made"
     return f"{subject} {what}: {', '.join(parts)}.".format(background=background)
-
-
-def notes_of_all(targets):
-    """Count the notes of some targets."""
-    return Counter(note for target in targets for note in target.notes)
 
 
 def skipped_lines(skipped, shown=5):
