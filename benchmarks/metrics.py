@@ -1,7 +1,8 @@
 """Seconds, core seconds and memory of the metrics, on random features and pictures; each in a process of its own.
 
 The features resemble Inception's: not negative, most of their variation in 64 directions. For FID they come in parts; for the
-others they are held, and count as memory: 0.41 GB for each set of 50,000 rows of 2,048.
+others they are held: 0.41 GB for each set of 50,000 rows of 2,048. The first column of memory is the peak of the whole process,
+the second is what the input took of it.
 
     python benchmarks/metrics.py
     python benchmarks/metrics.py --only fid pr --rows 50000 --threads 2
@@ -23,7 +24,7 @@ from sgtool import metrics
 DIRECTIONS = 64
 PART = 4096  # rows made at once
 PICTURES = {"swd": 16384, "msssim": 10_000}  # of 32x32x3, the counts of swd16k and msssim10k
-METRICS = ("fid", "kid", "kid-whole", "pr", "density", *PICTURES)
+METRICS = ("fid", "kid", "kid-whole", "pr", "density", "memorization", *PICTURES)
 
 
 def arguments(argv=None):
@@ -71,22 +72,24 @@ class Clock:
 
 
 def measured(name, args):
-    """Measure one metric in this process: {"seconds", "core_seconds", "memory_gb", "value"}."""
-    clock = Clock(args.device)
+    """Measure one metric in this process: {"seconds", "core_seconds", "memory_gb", "input_gb", "value"}."""
+    clock, held = Clock(args.device), 0
     if name == "fid":
         statistics = [metrics.MeanAndCovariance(), metrics.MeanAndCovariance()]
         for seed, statistic in enumerate(statistics, 1):
             for part in parts_of_features(args, seed):
                 clock(statistic.add, part)
+                held = max(held, part.nbytes)
         value = clock(metrics.frechet_distance, *statistics[0].result(), *statistics[1].result())
     elif name in PICTURES:
         number = args.pictures or PICTURES[name]
         sets = [np.random.default_rng(seed).integers(0, 256, [number, 3, 32, 32], np.uint8) for seed in (1, 2)]
-        value = clock({"swd": metrics.sliced_wasserstein, "msssim": metrics.ms_ssim}[name], *sets)
+        value, held = clock({"swd": metrics.sliced_wasserstein, "msssim": metrics.ms_ssim}[name], *sets), 2 * sets[0].nbytes
     else:
-        value = clock(_of_features(name, args), features(args, 1), features(args, 2))
-    memory = measure.peak_memory_gb(torch.device(args.device))
-    return {"seconds": clock.seconds, "core_seconds": clock.core_seconds, "memory_gb": memory, "value": value}
+        sets = [features(args, seed) for seed in ((1, 2, 3) if name == "memorization" else (1, 2))]
+        value, held = clock(_of_features(name, args), *sets), len(sets) * sets[0].nbytes
+    memory = {"memory_gb": measure.peak_memory_gb(torch.device(args.device)), "input_gb": held / 1e9}
+    return {"seconds": clock.seconds, "core_seconds": clock.core_seconds} | memory | {"value": value}
 
 
 def _of_features(name, args):
@@ -95,6 +98,7 @@ def _of_features(name, args):
         "kid-whole": functools.partial(metrics.kernel_distance, subset_size=None),
         "pr": metrics.precision_recall,
         "density": metrics.density_coverage,
+        "memorization": lambda *sets: metrics.memorization(*sets)[:3],
     }[name]
 
 
@@ -114,8 +118,9 @@ def main(argv=None):
         print(json.dumps(measured(args.only[0], args)))
         return
     results = {name: in_a_new_process(name, args) for name in args.only}
-    rows = [(name, *(f"{row[key]:.2f}" for key in ("seconds", "core_seconds", "memory_gb"))) for name, row in results.items()]
-    measure.print_table(["", "seconds", "core seconds", "memory GB"], rows)
+    keys = ("seconds", "core_seconds", "memory_gb", "input_gb")
+    rows = [(name, *(f"{row[key]:.2f}" for key in keys)) for name, row in results.items()]
+    measure.print_table(["", "seconds", "core seconds", "memory GB", "of it input"], rows)
     measure.report("metrics", vars(args), results, args.json, args.out)
 
 

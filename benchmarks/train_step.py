@@ -30,7 +30,7 @@ from sgtool.training.run import make_augment, set_backend
 from sgtool.training.state import TrainState
 
 CYCLE = 16  # steps after which all phases have run in their proportions
-PHASES = {"g_main": "Gmain", "g_reg": "Greg", "d_main": "Dmain", "d_reg": "Dreg"}
+PHASES = tuple(phase.name for phase in step.PHASES)
 REST, WHOLE = "EMA and rest", "whole step"
 PROFILED = CYCLE  # steps
 LONGEST = 15  # kernels that are listed by name
@@ -124,7 +124,7 @@ def marked_phases(device, marks):
     def marked(phase, *others):
         start = measure.mark(device)
         run_phase(phase, *others)
-        marks[PHASES[phase.__name__]] = start, measure.mark(device)
+        marks[phase.name] = start, measure.mark(device)
 
     step.run_phase = marked
     try:
@@ -193,7 +193,7 @@ def summary(training, args, spent, other, cycles, ceilings):
 def print_summary(results, args):
     """A row for each phase, then what counts."""
     rows = []
-    for name in [name for name in (*PHASES.values(), REST) if name in results["phases"]]:
+    for name in [name for name in (*PHASES, REST) if name in results["phases"]]:
         row = results["phases"][name]
         ms = row["ms"]["median"]
         other = row["other_ms"]["median"] if "other_ms" in row else None

@@ -10,6 +10,8 @@ from sgtool.errors import UserError
 COMMANDS = (
     "prepare",
     "train",
+    "tune",
+    "report",
     "generate",
     "project",
     "mix",

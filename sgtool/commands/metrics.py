@@ -16,8 +16,8 @@ from sgtool.options import boolean_option, device_option, offline_option, precis
                    "[default: fid50k_full, or swd16k,msssim10k without its weights]")  # fmt: skip
 @boolean_option("--mirror", default=None, show_default=False,
                 help="The data were mirrored in training. Those with _full do not ask.  [default: as the run says]")  # fmt: skip
-@click.option("--gpus", type=click.IntRange(1, 1), default=1, show_default=True, metavar="N",
-              help="Number of processes; this version has one.")  # fmt: skip
+@click.option("--gpus", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N",
+              help="Processes to measure with, each on its GPU (or CPU cores); the result is the same.")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(1, 1000), default=1, show_default=True, metavar="R",
               help="Generate pictures R times, of other seeds, and tell the spread.")  # fmt: skip
 @click.option("--allow-fewer", is_flag=True, help="Measure with the pictures that there are; the name then says how many.")
@@ -48,7 +48,9 @@ def metrics(
     sgtool metrics --network model.pkl --data train.zip --held-out rest.zip --metrics memorization --outdir out
     sgtool metrics --pictures made/ --data data.zip --metrics fid5k_full --detector discriminator:model.pkl
     """
-    from sgtool.measuring import Request, measure
+    from sgtool.errors import UserError
+    from sgtool.measuring import Request
+    from sgtool.measuring.processes import measure_on
     from sgtool.measuring.results import table
     from sgtool.options import torch_device
 
@@ -68,12 +70,11 @@ def metrics(
         precision=precision,
         offline=offline,
     )
-    found, paths = measure(
-        request,
-        progress=verbose,
-        warn=lambda text: click.echo(f"Warning: {text}", err=True),
-        say=lambda text: click.echo(text, err=True),
-    )
+    found, paths, error = measure_on(request, gpus, verbose)
+    if not found:  # one of torchrun's processes that is not the first
+        return
     for line in table(found):
         click.echo(line)
+    if error is not None:
+        raise UserError(error)
     click.echo(f"Written: {', '.join(map(str, paths))}" if paths else "Nothing is written: give --outdir to keep this.", err=True)

@@ -5,7 +5,17 @@ import click
 from sgtool.options import boolean_option, device_option, offline_option, precision_option
 
 PRESETS = ("auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar", "tiny")
-PIPES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
+
+
+class Pipe(click.ParamType):
+    """Names of augmentations and of sets of them, joined by commas or plus signs; gives the shortest way to write them."""
+
+    name = "NAMES"
+
+    def convert(self, value, param, ctx):
+        from sgtool.training.pipes import written
+
+        return written(value)
 
 
 class Metrics(click.ParamType):
@@ -17,6 +27,15 @@ class Metrics(click.ParamType):
         if isinstance(value, tuple):
             return value
         return () if value.lower() == "none" else tuple(name.strip() for name in value.split(","))
+
+
+class BatchGpu(click.ParamType):
+    """A whole number, or `auto`."""
+
+    name = "integer or auto"
+
+    def convert(self, value, param, ctx):
+        return value if value == "auto" else click.INT.convert(value, param, ctx)
 
 
 @click.command()
@@ -40,7 +59,11 @@ class Metrics(click.ParamType):
 @click.option("--kimg", type=int, metavar="N", help="Length in thousands of real pictures. [default: preset's]")
 @click.option("--batch", type=int, metavar="N", help="Batch size. [default: preset's]")
 @click.option(
-    "--batch-gpu", type=int, metavar="N", help="Pictures computed at a time; gradients are accumulated. [default: batch / gpus]"
+    "--batch-gpu",
+    type=BatchGpu(),
+    metavar="N|auto",
+    help="Pictures computed at a time; gradients are accumulated. auto: half as many where memory does not suffice. "
+    "[default: batch / gpus]",
 )
 @click.option("--gamma", type=float, metavar="F", help="R1 weight. [default: preset's]")
 @click.option("--glr", type=float, metavar="F", help="Learning rate of G. [default: preset's]")
@@ -64,9 +87,17 @@ class Metrics(click.ParamType):
     "--p-max", type=float, metavar="F", help="Limit of the adaptive probability; beyond 0.8 augmentations leak. [default: 0.8]"
 )
 @click.option("--target", type=float, metavar="F", help="Target r_t of --aug ada. [default: 0.6]")
-@click.option("--augpipe", type=click.Choice(PIPES), help="Which augmentations. [default: bgc]")
+@click.option(
+    "--augpipe", type=Pipe(), help="Which augmentations: sets and single ones, like bgc, or xflip,rotate90,color. [default: bgc]"
+)
 @click.option(
     "--freezed", type=int, metavar="N", help="Layers of D, counted from the picture, that are not trained. [default: 0]"
+)
+@click.option(
+    "--freeze-mapping",
+    is_flag=True,
+    default=None,
+    help="--resume of a snapshot: G's mapping network is not trained, so that its latents keep their meaning.",
 )
 @click.option(
     "--grow",
@@ -77,9 +108,42 @@ class Metrics(click.ParamType):
 # Reports
 @click.option("--tick", type=float, metavar="KIMG", help="How often the status is told. [default: 4]")
 @click.option("--snap", type=int, metavar="TICKS", help="How often snapshots are written. [default: 50; tiny: 10]")
-@click.option("--metrics", type=Metrics(), help="Measured with each snapshot: swd, msssim, or none. [default: swd,msssim]")
+@click.option(
+    "--metrics",
+    type=Metrics(),
+    help="Measured with snapshots: swd, msssim, names of sgtool metrics, or none. [default: swd,msssim]",
+)
+@click.option(
+    "--metrics-share", type=float, metavar="PERCENT", help="Time that those of sgtool metrics take at most. [default: 10]"
+)
+@click.option("--keep", type=int, metavar="K", help="Keep the K newest snapshots, and the best by each metric. [default: all]")
+@click.option("--keep-every", type=float, metavar="KIMG", help="Keep the first snapshot of every so many thousand pictures, too.")
+@click.option(
+    "--disk-budget", type=float, metavar="GB", help="What the run folder may take; the oldest snapshots go. [default: no limit]"
+)
+# When something goes wrong
+@click.option(
+    "--on-nan",
+    type=click.Choice(["rollback", "stop"]),
+    help="When numbers are no longer finite: go back to the last healthy checkpoint and on with a remedy, or stop. "
+    "[default: rollback]",
+)
+@click.option(
+    "--on-collapse",
+    type=click.Choice(["warn", "rollback"]),
+    help="When pictures become all alike or gradients grow without end: warn, or go back too. [default: warn]",
+)
+@click.option("--held-out", metavar="PATH", help="Dataset that is not trained on, to tell whether D knows its pictures by heart.")
 # Machine
-@click.option("--gpus", type=int, metavar="N", help="Number of processes; this version has one. [default: 1]")
+@click.option("--gpus", type=int, metavar="N", help="Processes on this machine, one for each GPU. [default: 1]")
+@click.option(
+    "--timeout",
+    type=click.IntRange(10, 86400),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one process waits for another before the run ends.",
+)
 @device_option
 @precision_option(default=None)
 @offline_option

@@ -1,4 +1,4 @@
-"""Inception-v3 of 2015-12-05: its features are what FID, KID, precision and recall compare, its classes make the Inception score.
+"""Inception-v3 of 2015-12-05: its features are what FID and KID compare, its classes make the Inception score.
 
 The network: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision" (2016). Its use: Heusel et al., "GANs
 Trained by a Two Time-Scale Update Rule" (2017), section 4; Salimans et al., "Improved Techniques for Training GANs" (2016).

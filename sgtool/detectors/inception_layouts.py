@@ -12,8 +12,9 @@ import torch
 
 from sgtool.detectors.inception import CLASSES, FEATURES
 from sgtool.detectors.inception_blocks import Conv
-from sgtool.detectors.reading import numbers_of
+from sgtool.detectors.reading import OtherNetwork, numbers_of
 from sgtool.errors import UserError
+from sgtool.snapshots.inert import shown
 
 EPSILON = 1e-3  # of batch normalization, added to the variance
 WANTED = "weights of Inception-v3, such as pt_inception-2015-12-05-6726825d.pth"
@@ -115,7 +116,7 @@ def state_of(path, tensors, network):
     names = {_plain(name): name for name in tensors}
     layout = next((layout for layout in LAYOUTS.values() if f"{layout.convs[-1]}_{layout.parts['weight']}" in names), None)
     if layout is None:
-        raise UserError(f"{path} does not hold Inception-v3. Give {WANTED}.")
+        raise OtherNetwork(f"{path} does not hold Inception-v3. Give {WANTED}.")
 
     def read(name, shape):
         if name not in names:
@@ -167,4 +168,6 @@ def _of_another_shape(path, name, found, wanted):
         return (
             f"{path} is another Inception-v3, with 1000 classes (as torchvision's), whose FID is another number. Give {WANTED}."
         )
-    return f"{path} does not hold Inception-v3 of 2015-12-05: {name[:60]} is {list(found)}, not {list(wanted)}. Give {WANTED}."
+    return (
+        f"{path} does not hold Inception-v3 of 2015-12-05: {shown(name, 60)} is {list(found)}, not {list(wanted)}. Give {WANTED}."
+    )

@@ -4,6 +4,7 @@ A SHA-256 stands here where its author gives it, or at least two people who publ
 like torch's, `-6726825d.pth`, has its first digits.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -63,7 +64,7 @@ KNOWN = {
         "vgg16.pt",
         ("https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/vgg16.pt",),
         "b437eb095feaeb0b83eb3fa11200ebca4548ee39a07fb944a417ddc516cc07c3",
-        550,
+        553,
         "NVIDIA, non-commercial",
         "NVIDIA's vgg16.pt",
     ),
@@ -87,7 +88,7 @@ def weights_folder():
 def fetched(network):
     """Return the paths of files with a network's weights that were downloaded into the cache, in the order of `KNOWN`."""
     rows = [row for row in KNOWN.values() if row.network == network]
-    return [path for row in rows for path in _downloads(row) if path.is_file()]
+    return [path for row in rows for path in _downloads(row) if os.path.isfile(path)]
 
 
 def known_as(path):
@@ -98,10 +99,7 @@ def known_as(path):
     Raises:
         UserError: it is another file than its name says; or it cannot be read.
     """
-    try:
-        digest = sha256_of(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    digest = digest_of(path)
     named = re.search(r"-([0-9a-f]{8})\.pth$", Path(path).name)
     promised = named[1] if named else _promised(path)
     if not digest.startswith(promised):
@@ -111,6 +109,14 @@ def known_as(path):
         )
     what = next((row.what for row in KNOWN.values() if row.sha256 == digest), "no file that sgtool knows")
     return f"{path} is {what} (SHA-256 {digest[:8]}...)."
+
+
+def digest_of(path):
+    """Return the SHA-256 of a file as hexadecimal digits. Raises UserError if it cannot be read."""
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _downloads(row):

@@ -3,6 +3,11 @@
 import torch
 
 from sgtool.errors import UserError
+from sgtool.snapshots.inert import shown
+
+
+class OtherNetwork(UserError):
+    """A whole file, but of another network than the one that is wanted."""
 
 
 def numbers_of(path, name, stored, wanted):
@@ -16,8 +21,8 @@ def numbers_of(path, name, stored, wanted):
         UserError: its numbers are not of a floating-point type, or not finite.
     """
     if not stored.dtype.is_floating_point:
-        raise UserError(f"{path}: {name[:60]} is of the type {stored.dtype}, not of floating-point numbers. Give {wanted}.")
+        raise UserError(f"{path}: {shown(name, 60)} is of the type {stored.dtype}, not of floating-point numbers. Give {wanted}.")
     tensor = stored.tensor().to(torch.float32)
     if not torch.isfinite(tensor).all():
-        raise UserError(f"{path}: {name[:60]} has numbers that are not finite. Copy or download the file again.")
+        raise UserError(f"{path}: {shown(name, 60)} has numbers that are not finite. Copy or download the file again.")
     return tensor

@@ -1,10 +1,12 @@
 """The cache of weights: what is there, and fetching, checking and importing files."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from sgtool.detectors.known import KIND, KNOWN, fetched, known_as, weights_folder
+from sgtool.detectors.known import KIND, KNOWN, digest_of, fetched, known_as, weights_folder
+from sgtool.detectors.reading import OtherNetwork
 from sgtool.detectors.weights import (
     INCEPTION_NAMES,
     LPIPS_NAMES,
@@ -16,15 +18,16 @@ from sgtool.detectors.weights import (
 )
 from sgtool.download import cached_path, is_offline, shown
 from sgtool.download import fetch as download
+from sgtool.download.address import BY_HAND
 from sgtool.errors import UserError
-from sgtool.files import atomic_write, make_folder, sha256_of
+from sgtool.files import atomic_write, make_folder
 from sgtool.snapshots.tensor_files import opened_tensors
 
 PLACES = {"inception": INCEPTION_NAMES, "vgg16": NAMES, "lpips": LPIPS_NAMES}  # names in the cache's folder, for each network
 IMPORTED = {"inception": "inception.pth", "vgg16": "vgg16.pth", "lpips": "weights-vgg16-lpips.pth"}  # a file nobody knows
 WHAT = {
-    "inception": "Inception-v3 of 2015-12-05: FID, KID, precision, recall, Inception score",
-    "vgg16": "VGG16: LPIPS in project, path length",
+    "inception": "Inception-v3 of 2015-12-05: FID, KID, Inception score, memorization",
+    "vgg16": "VGG16: precision, recall, density, coverage; with lpips path length and LPIPS",
     "lpips": "weights of VGG16's channels for LPIPS",
 }
 ANY = "weights of Inception-v3, VGG16 or LPIPS"
@@ -40,7 +43,7 @@ class Verdict(NamedTuple):
 def present(network):
     """Return the paths of a network's files in the cache, under whatever name."""
     folder = weights_folder()
-    return [folder / name for name in PLACES[network] if (folder / name).is_file()] + fetched(network)
+    return [folder / name for name in PLACES[network] if os.path.isfile(folder / name)] + fetched(network)
 
 
 def table():
@@ -49,17 +52,21 @@ def table():
     """
     rows, others = [], [path for network in PLACES for path in present(network)]
     for name, row in KNOWN.items():
-        names = {row.file, *(address.rpartition("/")[2] for address in row.addresses)}
-        paths = [path for path in present(row.network) if path.name in names or path in fetched_as(name)]
+        paths = [path for path in present(row.network) if path.name in _names(row) or path in fetched_as(name)]
         others = [path for path in others if path not in paths]
         size = f"{row.megabytes:.0f} MB" if row.megabytes >= 1 else f"{row.megabytes * 1000:.0f} kB"
         rows.append((name, size, "here" if paths else "missing", row.licence, WHAT[row.network]))
     return rows, others
 
 
+def _names(row):
+    """Under which names a published file lies in the cache's folder if it was put there by hand."""
+    return {row.file, *(address.rpartition("/")[2] for address in row.addresses)}
+
+
 def fetched_as(name):
     """Return the paths of a published file that was downloaded."""
-    return [path for address in KNOWN[name].addresses if (path := cached_path(address, KIND)).is_file()]
+    return [path for address in KNOWN[name].addresses if os.path.isfile(path := cached_path(address, KIND))]
 
 
 def fetch(name, offline=False, say=lambda text: None):
@@ -74,6 +81,8 @@ def fetch(name, offline=False, say=lambda text: None):
     """
     row = KNOWN[name]
     there = fetched_as(name)
+    if not there and (path := _by_hand(row)):
+        return path
     addresses = [address for address in row.addresses if not there or cached_path(address, KIND) in there]
     if not there and is_offline(offline):
         raise UserError(
@@ -85,9 +94,20 @@ def fetch(name, offline=False, say=lambda text: None):
             return download(address, KIND, sha256=row.sha256, label=f"{name} ({row.what})", offline=offline, say=say)
         except UserError as error:
             if i + 1 == len(addresses):
-                raise
+                raise UserError(_with_the_way_in(error.message)) from error
             say(f"{error.message} Trying {shown(addresses[i + 1])}")
     raise ValueError(f"{name} has no address")
+
+
+def _by_hand(row):
+    """Return the path of a published file that was put into the cache's folder whole, not fetched; None if none was."""
+    paths = [path for path in present(row.network) if path.name in _names(row)]
+    return next((path for path in paths if digest_of(path) == row.sha256), None)
+
+
+def _with_the_way_in(text):
+    """Say how a file that was downloaded by hand gets into the cache, where a message ends with downloading it by hand."""
+    return f"{text.removesuffix('.')} to: sgtool weights --import FILE" if text.endswith(f"{BY_HAND}.") else text
 
 
 def verify(name=None):
@@ -133,17 +153,18 @@ def network_of(path):
     """Return which network's weights a file holds: "inception", "vgg16" or "lpips".
 
     Raises:
-        UserError: of none, or the file is damaged.
+        UserError: of none, or it is one of them with something wrong.
     """
-    reasons = []
     for network in PLACES:
         try:
             _read(network, path)
-        except UserError as error:
-            reasons.append(error.message)
-        else:
-            return network
-    raise UserError(f"{path} holds no weights that sgtool uses. {reasons[0]}")
+        except OtherNetwork:
+            continue
+        return network
+    raise UserError(
+        f"{path} holds no weights that sgtool uses: neither Inception-v3 of 2015-12-05, nor VGG16 (without batch normalization), "
+        "nor LPIPS's weights for VGG16. Run: sgtool weights"
+    )
 
 
 def take_in(path):
@@ -159,10 +180,10 @@ def take_in(path):
     path = Path(path)
     with opened_tensors(path, ANY):
         known_as(path)
-    digest = sha256_of(path)
+    digest = digest_of(path)
     name = next((row.file for row in KNOWN.values() if row.sha256 == digest), None) or IMPORTED[network_of(path)]
-    target = make_folder(weights_folder(), "The cache folder") / name
-    if target.exists() and sha256_of(target) != digest:
+    target = make_folder(weights_folder(), "SGTOOL_CACHE, the cache folder,") / name
+    if target.exists() and not (target.is_file() and digest_of(target) == digest):
         raise UserError(f"{target} is another file, which is not replaced. Delete it, then run again.")
     if not target.exists():
         with open(path, "rb") as source, atomic_write(target) as file:

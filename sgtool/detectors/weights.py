@@ -4,6 +4,8 @@ VGG16's layers are told by their shapes, in the order of their names, so that it
 Inception-v3's by their names, since many of its layers have the same shape.
 """
 
+import itertools
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -13,17 +15,19 @@ import torch
 from sgtool.detectors import inception_layouts
 from sgtool.detectors.inception import InceptionV3
 from sgtool.detectors.known import KNOWN, fetched, known_as, weights_folder
-from sgtool.detectors.reading import numbers_of
+from sgtool.detectors.reading import OtherNetwork, numbers_of
 from sgtool.detectors.vgg import SHAPES, VGG16, WIDTHS
 from sgtool.errors import UserError
+from sgtool.snapshots.inert import shown
 from sgtool.snapshots.tensor_files import opened_tensors
 
-NAMES = ("vgg16.pt", "vgg16-397923af.pth", "vgg16.pth", "vgg16.safetensors")  # of the network, best first
+NAMES = ("vgg16.pt", "vgg16-397923af.pth", "vgg16.pkl", "vgg16.pth", "vgg16.safetensors")  # of the network, best first
 LPIPS_NAMES = ("vgg_lpips.pth", "vgg.pth", "weights-vgg16-lpips.pth", "vgg_lpips.safetensors")  # of the weights of channels
 INCEPTION_NAMES = (
     KNOWN["inception"].file,
     "weights-inception-2015-12-05-6726825d.pth",
     KNOWN["inception-nvidia"].file,
+    "inception-2015-12-05.pkl",
     "inception.pth",
     "inception.safetensors",
 )
@@ -48,7 +52,7 @@ def find_inception(path=None):
         UserError: there is none; says which command fetches it.
     """
     if path is not None:
-        if not Path(path).is_file():
+        if not os.path.isfile(path):
             raise UserError(f"{path} is not a file. Give {inception_layouts.WANTED}, or run: sgtool weights --fetch inception")
         return Path(path)
     found = _first(INCEPTION_NAMES, weights_folder()) or next(iter(fetched("inception")), None)
@@ -96,7 +100,7 @@ def find_vgg(path=None):
             return None
     else:
         network = Path(path)
-        if not network.is_file():
+        if not os.path.isfile(network):
             raise UserError(f"{network} is not a file. Give {WANTED}, or put one into {weights_folder()}.")
     names = [name for name in LPIPS_NAMES if name != network.name]
     return VGGFiles(network, _first(names, network.parent, weights_folder()) or next(iter(fetched("lpips")), None))
@@ -116,8 +120,9 @@ def load_vgg(files, device="cpu"):
     """
     network, notes = VGG16(), [known_as(files.network)]
     with opened_tensors(files.network, WANTED) as tensors:
-        state, rest = _convolutions(files.network, tensors)
-        lins = _channel_weights(files.network, rest)
+        pairs = _pairs(files.network, tensors)
+        state = _convolutions(files.network, tensors, pairs)
+        lins = _channel_weights(files.network, _rest(tensors, pairs))
     if lins is None and files.lpips is not None:
         notes.append(known_as(files.lpips))
         lins = load_lpips(files.lpips)
@@ -125,6 +130,20 @@ def load_vgg(files, device="cpu"):
     network.load_state_dict({**network.state_dict(), **state})
     network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # which saves a copy in each use
     return network, lins is not None, notes
+
+
+def has_channel_weights(files):
+    """Whether LPIPS's weights of channels are at hand: beside the network, or in its file. No numbers are made of them.
+
+    Args:
+        files: `VGGFiles`.
+    Raises:
+        UserError: the network's file had to be looked into, and is damaged.
+    """
+    if files.lpips is not None:
+        return True
+    with opened_tensors(files.network, WANTED) as tensors:
+        return _channel_names(_rest(tensors, _pairs(files.network, tensors))) is not None
 
 
 def load_lpips(path):
@@ -140,39 +159,47 @@ def load_lpips(path):
     with opened_tensors(path, "vgg.pth of LPIPS 0.1") as tensors:
         lins = _channel_weights(path, tensors)
     if lins is None:
-        raise UserError(f"{path} holds no weights of LPIPS for VGG16. Delete it or put vgg.pth of LPIPS 0.1 there.")
+        raise OtherNetwork(f"{path} holds no weights of LPIPS for VGG16. Delete it or put vgg.pth of LPIPS 0.1 there.")
     return lins
 
 
 def _first(names, *folders):
     """Return the first file that is there, folder by folder; None if there is none."""
-    return next((folder / name for folder in folders for name in names if (folder / name).is_file()), None)
+    return next((folder / name for folder in folders for name in names if os.path.isfile(folder / name)), None)
 
 
 def _natural(name):
     """Sort key by which conv2 comes before conv10."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", name)]
+    parts = re.split(r"([0-9]+)", name)  # digits are at the odd places; a number of more digits is larger
+    return [(len(part.lstrip("0")), part.lstrip("0")) if i % 2 else (0, part) for i, part in enumerate(parts)]
 
 
-def _convolutions(path, tensors):
-    """Find the 13 convolutions. Returns their part of the state of `VGG16`, and {name: Stored} of what is left.
+def _pairs(path, tensors):
+    """Find the 13 convolutions of VGG16. Returns [(name of the kernel, name of the bias)].
 
     A kernel called X.weight has the bias X.bias; one of another name, the next tensor of the right length.
     """
     names = sorted(tensors, key=_natural)
     kernels = [name for name in names if len(tensors[name].shape) == 4 and tuple(tensors[name].shape[2:]) == (3, 3)]
     if tuple(tuple(tensors[name].shape[:2]) for name in kernels) != SHAPES or any("running_mean" in name for name in names):
-        raise UserError(f"{path} does not hold the 13 convolutions of VGG16 (without batch normalization). Give {WANTED}.")
-    state, used = {}, set(kernels)
-    for i, name in enumerate(kernels):
-        bias = _bias_of(name, names, tensors)
+        raise OtherNetwork(f"{path} does not hold the 13 convolutions of VGG16 (without batch normalization). Give {WANTED}.")
+    pairs = [(name, _bias_of(name, names, tensors)) for name in kernels]
+    for name, bias in pairs:
         if bias is None:
-            raise UserError(f"{path} has no bias for its convolution {name[:60]}. Give {WANTED}.")
-        used.add(bias)
-        state[f"convs.{i}.weight"], state[f"convs.{i}.bias"] = (
-            numbers_of(path, key, tensors[key], WANTED) for key in (name, bias)
-        )
-    return state, {name: tensors[name] for name in names if name not in used}
+            raise UserError(f"{path} has no bias for its convolution {shown(name, 60)}. Give {WANTED}.")
+    return pairs
+
+
+def _convolutions(path, tensors, pairs):
+    """Read the convolutions: their part of the state of `VGG16`."""
+    keys = [f"convs.{i}.{part}" for i in range(len(pairs)) for part in ("weight", "bias")]
+    return {key: numbers_of(path, name, tensors[name], WANTED) for key, name in zip(keys, itertools.chain(*pairs), strict=True)}
+
+
+def _rest(tensors, pairs):
+    """Return what is not of the convolutions."""
+    used = set(itertools.chain(*pairs))
+    return {name: stored for name, stored in tensors.items() if name not in used}
 
 
 def _bias_of(name, names, tensors):
@@ -190,11 +217,17 @@ def _channel_weights(path, tensors):
     They are the vectors `[C]`, however many axes of length 1 they have, in the order of their names; some files have them
     twice.
     """
-    numbers = {name: tensors[name].numel for name in sorted(tensors, key=_natural)}
-    names = [name for name, n in numbers.items() if n in WIDTHS and max(tensors[name].shape) == n and not name.endswith("bias")]
-    if tuple(numbers[name] for name in names) not in (WIDTHS, WIDTHS * 2):
+    names = _channel_names(tensors)
+    if names is None:
         return None
-    state = {f"lin{i}": numbers_of(path, name, tensors[name], WANTED).flatten() for i, name in enumerate(names[: len(WIDTHS)])}
+    state = {f"lin{i}": numbers_of(path, name, tensors[name], WANTED).flatten() for i, name in enumerate(names)}
     if any((weights < 0).any() for weights in state.values()):
         raise UserError(f"{path} has negative weights of channels, which LPIPS has not. Copy or download it again.")
     return state
+
+
+def _channel_names(tensors):
+    """Return the names of the five tensors with LPIPS's weights of channels, None if there are none."""
+    numbers = {name: tensors[name].numel for name in sorted(tensors, key=_natural)}
+    names = [name for name, n in numbers.items() if n in WIDTHS and max(tensors[name].shape) == n and not name.endswith("bias")]
+    return names[: len(WIDTHS)] if tuple(numbers[name] for name in names) in (WIDTHS, WIDTHS * 2) else None

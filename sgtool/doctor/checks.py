@@ -51,6 +51,11 @@ def examine():
         yield from rows
 
 
+def examine_links(count=None):
+    """Test the links between processes: those of the job that this one belongs to, or `count` on this machine. Yields rows."""
+    yield from guarded("links", REPORT, importlib.import_module("sgtool.doctor.links").links, count)
+
+
 def _run(check):
     module = importlib.import_module(f"sgtool.doctor.{check.module}")
     return getattr(module, check.function)()

@@ -1,6 +1,8 @@
 """Whether the sets that a measurement is made of belong together."""
 
 from sgtool.errors import UserError
+from sgtool.measuring.paths import SMALLEST_CROP
+from sgtool.metrics.wasserstein import PATCH
 
 
 def check_sets(plan, request, warn):
@@ -25,14 +27,32 @@ def check_sets(plan, request, warn):
             raise UserError(
                 f"{option} {path or source.name} has pictures of {_text(source.shape)}, "
                 f"but {plan.fake(0).name} has {_text(plan.shape)}. "
-                "Give pictures of the same size, made with: sgtool prepare --resolution"
+                f"Give pictures of the same shape, made with: sgtool prepare {_option(source.shape, plan.shape)}"
             )
     if plan.labelled:
         _check_labels(plan)
+    check_shape(plan.protocols, plan.shape)
     if request.repeats > 1 and plan.pictures is not None:
         raise UserError("--repeats generates pictures anew, which --pictures cannot. Leave it out.")
     _check_held_out(plan, request, warn)
     _warn_of_data(plan, request, warn)
+
+
+def check_shape(protocols, shape):
+    """Refuse pictures `(C, H, W)` that a protocol cannot look at.
+
+    Raises:
+        UserError: they are too small.
+    """
+    side = min(shape[1:])
+    for protocol in protocols:
+        if protocol.metric == "swd" and side < PATCH:
+            raise UserError(
+                f"{protocol.name}: pictures of {shape[2]}x{shape[1]} pixels are too small for patches of {PATCH}x{PATCH}. "
+                "Use msssim10k."
+            )
+        if protocol.metric == "ppl" and protocol.settings["crop"] and side < SMALLEST_CROP:
+            raise UserError(f"{protocol.name} looks at the middle of pictures, and {side} pixels have none. Use ppl2_wend.")
 
 
 def _check_held_out(plan, request, warn):
@@ -71,6 +91,13 @@ def _warn_of_data(plan, request, warn):
     known, dataset = plan.model.snapshot.config.get("fingerprint"), plan.real[False].dataset
     if known not in (None, dataset.fingerprint, dataset.mirrored().fingerprint):
         warn(f"{plan.model.path.name} was trained on other pictures than {dataset.name}, or on a part of them.")
+
+
+def _option(shape, wanted):
+    """What makes pictures of the wanted shape."""
+    size = f"--resolution {wanted[2]}x{wanted[1]}" if shape[1:] != wanted[1:] else ""
+    channels = f"--channels {wanted[0]}" if shape[0] != wanted[0] and wanted[0] in (1, 3, 4) else ""
+    return " ".join(filter(None, [size, channels])) or "--help"
 
 
 def _text(shape):

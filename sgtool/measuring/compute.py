@@ -25,7 +25,8 @@ def _kid(protocol, real, fake, seed):
     size = min(protocol.settings["subset_size"], len(real), len(fake))
     settings = {**protocol.settings, "subset_size": size}
     values = metrics.kernel_distances(real, fake, **settings, seed=seed)
-    return Measured({protocol.name: float(values.mean())}, _interval(protocol.name, values), settings)
+    drawn = values if size < max(len(real), len(fake)) else ()  # subsets that are the whole sets are all the same
+    return Measured({protocol.name: float(values.mean())}, _interval(protocol.name, drawn), settings)
 
 
 def _pr(protocol, real, fake):
@@ -117,4 +118,5 @@ def _of_terms(names, terms):
 
 
 def _interval(name, values):
-    return {name: metrics.bootstrap_interval(values)} if len(values) > 1 else {}
+    """The interval of a mean; none where all terms are the same, which says nothing of how far off the mean is."""
+    return {name: metrics.bootstrap_interval(values)} if len(values) > 1 and np.ptp(values) > 0 else {}

@@ -1,5 +1,6 @@
 """What looks at pictures for the metrics: published networks, found before anything is computed, or one of the user's own."""
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +9,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sgtool.detectors import find_inception, find_vgg, load_inception, load_vgg
+from sgtool.detectors import find_inception, find_vgg, load_inception, load_vgg, load_vgg_features
 from sgtool.detectors.inception import SIDE
 from sgtool.detectors.known import weights_folder
+from sgtool.detectors.weights import has_channel_weights
 from sgtool.errors import UserError
 from sgtool.files import sha256_of
-from sgtool.measuring.vgg_features import load_vgg_features
 from sgtool.metrics.rows import full_precision
 
 CHANNELS = (1, 3)  # of the pictures that published detectors look at
@@ -36,7 +37,7 @@ def find(kind):
     Args:
         kind: "inception", "inception-clean", "vgg16" or "lpips".
     Raises:
-        UserError: they are not on this machine; says which command fetches them.
+        UserError: they are not on this machine, which command fetches them; or a file is damaged.
     """
     if kind in ("inception", "inception-clean"):
         return find_inception()
@@ -46,6 +47,8 @@ def find(kind):
             f"The weights of VGG16 are not in {weights_folder()}. Run: sgtool weights --fetch vgg16 --fetch lpips (553 MB), or, "
             "without a network, bring the files and run: sgtool weights --import FILE"
         )
+    if kind == "lpips" and not has_channel_weights(files):
+        raise _without_channel_weights(files)
     return files
 
 
@@ -91,22 +94,33 @@ def _inception(kind, path, device):
 def _lpips(files, device):
     network, complete, notes = load_vgg(files, device)
     if not complete:
-        raise UserError(
-            f"Path length is measured by LPIPS, and its weights of channels are neither in {files.network} nor beside it. "
-            "Run: sgtool weights --fetch lpips"
-        )
+        raise _without_channel_weights(files)
     digests = [sha256_of(path) for path in dict.fromkeys(files) if path is not None]
     return Detector("lpips", "+".join(digests), " ".join(notes), _guarded(network.features))
+
+
+def _without_channel_weights(files):
+    return UserError(
+        f"Path length is measured by LPIPS, and its weights of channels are neither in {files.network} nor beside it. "
+        "Run: sgtool weights --fetch lpips"
+    )
 
 
 def _guarded(function):
     """Return a function that computes without gradients and, on a GPU, in full float32."""
 
     def computed(img):
-        with torch.inference_mode(), full_precision():
+        with torch.inference_mode(), exactly():
             return function(img)
 
     return computed
+
+
+@contextlib.contextmanager
+def exactly():
+    """Have products and convolutions on a GPU computed in float32, not TF32, and the same in each run."""
+    with full_precision(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
 
 
 def cleanly_resized(img, side=SIDE):

@@ -1,18 +1,21 @@
 """From pictures to what metrics take, in one pass over a set of pictures, whatever is measured of it."""
 
-import tempfile
+import os
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from sgtool.distributed import ALONE
 from sgtool.errors import UserError
 from sgtool.measuring import cache
+from sgtool.measuring.collectors import COLLECTORS
 from sgtool.measuring.detector import Detector
-from sgtool.metrics import MeanAndCovariance
+from sgtool.measuring.rounds import by_the_first, in_rounds
 
-IN_MEMORY = 1 << 30  # bytes of pictures; more of them lie in a temporary file
+READERS = 8  # threads that read pictures before they are looked at, at most
 
 
 class Need(NamedTuple):
@@ -26,11 +29,21 @@ class Need(NamedTuple):
     @property
     def key(self):
         """What tells it from others of one set."""
-        return (self.kind, None if self.detector is None else (self.detector.name, self.detector.sha256), self.choice, self.count)
+        return (self.kind, _name(self.detector), self.choice, self.count)
 
 
-def gather(source, needs, *, seed=0, cached=False, progress=False, what="pictures"):
+def _name(detector):
+    return None if detector is None else (detector.name, detector.sha256)
+
+
+def gather(
+    source, needs, *, seed=0, cached=False, progress=False, what="pictures", device="cpu", world=ALONE, stop=None,
+    warn=warnings.warn,
+):  # fmt: skip
     """Look once at a set of pictures and return all that is needed of it.
+
+    Batches are the same however many processes there are, and what comes of them is put together in their order in the first
+    process: so the number of processes changes no bit.
 
     Args:
         source: `pictures.Stored` or `pictures.Made`.
@@ -39,45 +52,68 @@ def gather(source, needs, *, seed=0, cached=False, progress=False, what="picture
         cached: keep what was computed for the next time, and take what was kept.
         progress: show a bar with the time left on stderr.
         what: its label.
+        device: where means and covariances are added up.
+        world, stop: as for `rounds.in_rounds`.
+        warn: called with a text if what was computed cannot be kept.
     Returns:
-        {need.key: (mean, covariance), or array of rows, probabilities or pictures}.
+        {need.key: (mean, covariance), or array of rows, probabilities or pictures}; in the other processes {}.
     Raises:
         UserError: a picture cannot be read, or a detector gives numbers that are not finite.
+        Interrupted: it was asked to stop.
     """
     wanted = {need.key: need for need in needs}
     found = {}
-    if cached:
+    if cached and world.is_first:
         for key, need in wanted.items():
             if (kept := _kept(source, need, seed)) is not None:
                 found[key] = kept
-    missing = [need for key, need in wanted.items() if key not in found]
+    known = world.broadcast(list(found))
+    missing = [need for key, need in wanted.items() if key not in known]
     if not missing:
         return found
-    collectors = {need.key: _COLLECTORS[need.kind](need.count) for need in missing}
     chosen = {need.key: source.choose(need.count, need.choice, seed) for need in missing}
-    _pass(source, missing, chosen, collectors, progress, what)
-    for need in missing:
-        found[need.key] = collectors[need.key].result()
-        if cached and need.kind in _ARRAYS:
-            cache.keep(_about(source, need, seed), _ARRAYS[need.kind](found[need.key]))
+    collectors = {need.key: COLLECTORS[need.kind](need.count, device) for need in missing} if world.is_first else None
+    _pass(source, missing, chosen, collectors, progress and world.is_first, what, world, stop)
+
+    def finish():
+        for need in missing:
+            found[need.key] = collectors[need.key].result()
+            if cached and need.kind in _ARRAYS:
+                _keep(source, need, seed, found[need.key], warn)
+
+    by_the_first(finish, world=world, stop=stop)
     return found
 
 
-def _pass(source, needs, chosen, collectors, progress, what):
+def _pass(source, needs, chosen, collectors, progress, what, world, stop):
     """Show each picture that someone wants to all who want it."""
-    numbers = np.unique(np.concatenate(list(chosen.values())))
-    detectors = {id(need.detector): need.detector for need in needs if need.detector is not None}
+    wanted = np.zeros([len(needs), 1 + max(numbers[-1] for numbers in chosen.values())], bool)
+    for row, need in zip(wanted, needs, strict=True):
+        row[chosen[need.key]] = True
+    numbers = np.flatnonzero(wanted.any(axis=0))
+    batches = [numbers[first : first + source.at_once] for first in range(0, len(numbers), source.at_once)]
+    detectors = {need.key[1]: need.detector for need in needs if need.detector is not None}
+    shown = any(need.detector is None for need in needs)
+    reads = source.number is not None  # a model has nothing to read
+
+    def seen(task):
+        part, pictures = task if reads else (task, source.batch(task))
+        found = {name: _looked_at(detector, pictures, part, source) for name, detector in detectors.items()}
+        return found | ({None: pictures} if shown else {})
+
+    def read(part):
+        return part, source.batch(part)
+
     with tqdm(total=len(numbers), unit="img", desc=what, disable=None if progress else True) as bar:
-        for first in range(0, len(numbers), source.at_once):
-            part = numbers[first : first + source.at_once]
-            pictures = source.batch(part)
-            features = {key: _looked_at(detector, pictures, part, source) for key, detector in detectors.items()}
-            for need in needs:
-                own = np.isin(part, chosen[need.key], assume_unique=True)
+
+        def take(part, result):
+            for need, own in zip(needs, wanted[:, part], strict=True):
                 if own.any():
-                    seen = pictures if need.detector is None else features[id(need.detector)]
-                    collectors[need.key].add(seen[own], need.detector)
+                    collectors[need.key].add(result[need.key[1]][own], need.detector)
             bar.update(len(part))
+
+        ahead = min(os.cpu_count() or 1, READERS)
+        in_rounds(batches, seen, take, read=read if reads else None, ahead=ahead, world=world, stop=stop)
 
 
 def _looked_at(detector, pictures, numbers, source):
@@ -98,75 +134,6 @@ def _looked_at(detector, pictures, numbers, source):
     return features
 
 
-class _Statistics:
-    def __init__(self, count):
-        self.sums = MeanAndCovariance()
-
-    def add(self, features, detector):
-        self.sums.add(features)
-
-    def result(self):
-        return self.sums.result()
-
-
-class _Rows:
-    """Features, `[count, D]` float32."""
-
-    def __init__(self, count):
-        self.count, self.rows, self.filled = count, None, 0
-
-    def add(self, features, detector):
-        if self.rows is None:
-            self.rows = np.empty([self.count, features.shape[1]], np.float32)
-        self.rows[self.filled : self.filled + len(features)] = features
-        self.filled += len(features)
-
-    def result(self):
-        return self.rows[: self.filled]
-
-
-class _Probabilities(_Rows):
-    def add(self, features, detector):
-        super().add(detector.probabilities(torch.from_numpy(features)).cpu().numpy(), detector)
-
-
-class _Pictures:
-    """The pictures themselves, `[count, C, H, W]` uint8: in memory, or if they are many in a file that goes with the process."""
-
-    def __init__(self, count):
-        self.count, self.array, self.file, self.filled, self.shape = count, None, None, 0, None
-
-    def add(self, pictures, detector):
-        if self.shape is None:
-            self.shape = (self.count, *pictures.shape[1:])
-            if self.count * pictures[0].nbytes <= IN_MEMORY:
-                self.array = np.empty(self.shape, np.uint8)
-            else:
-                self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when all is in it
-        if self.array is not None:
-            self.array[self.filled : self.filled + len(pictures)] = pictures
-        else:
-            self._write(np.ascontiguousarray(pictures))
-        self.filled += len(pictures)
-
-    def _write(self, pictures):
-        try:
-            self.file.write(pictures)
-        except OSError as error:
-            raise UserError(
-                f"{tempfile.gettempdir()}: the pictures cannot be kept there while they are measured ({error.strerror}). "
-                "Free some space, set TMPDIR to another folder, or ask for fewer, like swd2k."
-            ) from error
-
-    def result(self):
-        if self.array is not None:
-            return self.array[: self.filled]
-        with self.file:
-            self.file.flush()
-            return np.memmap(self.file, np.uint8, "r", shape=(self.filled, *self.shape[1:]))  # which keeps the file
-
-
-_COLLECTORS = {"statistics": _Statistics, "rows": _Rows, "probabilities": _Probabilities, "pictures": _Pictures}
 _ARRAYS = {  # what is kept of a result, as named arrays
     "statistics": lambda found: {"mu": found[0], "sigma": found[1]},
     "rows": lambda found: {"rows": found},
@@ -178,6 +145,13 @@ def _about(source, need, seed):
     random = {"seed": seed} if need.choice == "random" and need.count < source.number else {}
     return {"pictures": source.key, "kind": need.kind, "detector": [need.detector.name, need.detector.sha256],
             "count": need.count, "choice": need.choice if random else "first", **random}  # fmt: skip
+
+
+def _keep(source, need, seed, found, warn):
+    try:
+        cache.keep(_about(source, need, seed), _ARRAYS[need.kind](found))
+    except UserError as error:  # the number is not lost for that
+        warn(f"What was computed of {source.name} is not kept: {error.message}")
 
 
 def _kept(source, need, seed):

@@ -1,6 +1,7 @@
 """Where pictures come from: a dataset, or a model that makes them. Both give uint8 batches `[N, C, H, W]` by number."""
 
 import contextlib
+import math
 
 import numpy as np
 import torch
@@ -9,9 +10,11 @@ from sgtool import images
 from sgtool.errors import UserError
 from sgtool.latents.generate import default_batch, picture_size
 from sgtool.latents.seeds import latents_of_seeds
+from sgtool.measuring.detector import exactly
 
 SEEDS = 2**32
 READ_AT_ONCE = 32  # pictures of a dataset; Inception-v3 takes about half a gigabyte for as many
+READ_PIXELS = 1 << 23  # of them: several batches wait to be looked at
 
 
 class Stored:
@@ -27,7 +30,8 @@ class Stored:
 
     def __init__(self, dataset):
         self.dataset, self.name, self.number, self.key = dataset, dataset.name, len(dataset), dataset.fingerprint
-        self.shape, self.at_once = (dataset.channels, *dataset.resolution), READ_AT_ONCE
+        self.shape = (dataset.channels, *dataset.resolution)
+        self.at_once = max(1, min(READ_AT_ONCE, READ_PIXELS // math.prod(dataset.resolution)))
 
     def choose(self, count, choice, seed):
         """Return the numbers of `count` pictures, ascending: the "first", or a "random" sample of that seed. None = all."""
@@ -83,7 +87,7 @@ class Made:
         G, device, first = self.model.G, self.model.device, int(number) * self.at_once
         seeds = [(self.first_seed + first + i) % SEEDS for i in range(self.at_once)]
         z, c = latents_of_seeds(seeds, G.z_dim).to(device), self.label_vectors(first, self.at_once)
-        with torch.inference_mode(), _noise_from(seeds[0], device):
+        with torch.inference_mode(), exactly(), _noise_from(seeds[0], device):
             img = G(z, None if c is None else c.to(device), noise_mode="random")
         if not torch.isfinite(img).all():
             raise UserError(
@@ -95,6 +99,11 @@ class Made:
 @contextlib.contextmanager
 def _noise_from(seed, device):
     """Seed torch's global random numbers, which noise is drawn from, and put them back after."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    of_mps = torch.mps.get_rng_state() if device.type == "mps" else None  # which fork_rng cannot put back
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], device_type="cuda"):
         torch.manual_seed(seed)
-        yield
+        try:
+            yield
+        finally:
+            if of_mps is not None:
+                torch.mps.set_rng_state(of_mps)

@@ -33,8 +33,10 @@ class Plan:
     held_out: Stored | None
     mirror: bool
     seed: int
+    repeats: int
+    device: str
     most: int  # pictures that are generated in one repeat
-    outdir: Path | None
+    outdir: Path | str | None
     told: dict  # {"data", "pictures", "held_out"}: what results say of each
 
     @property
@@ -79,22 +81,44 @@ def plan_sets(request, *, progress=False, warn, say):
     path = None
     if request.network is not None:
         path = snapshots.find(request.network, offline=request.offline, progress=progress, say=say)
-    run = {} if path is None else _run_options(path)
-    real, told, mirror = _data(request, run)
-    pictures = None if request.pictures is None else _opened("--pictures", request.pictures, told)
-    held_out = None if request.held_out is None else _opened("--held-out", request.held_out, told)
-    model = None
+    run, model, mirror = {} if path is None else _run_options(path), None, request.mirror
     if path is not None:
         model = open_model(path, device=request.device, precision=request.precision, offline=request.offline, warn=warn, say=say)
         mirror = _mirror(request, run, model)
-    if real and mirror:
-        real[True] = Stored(real[False].dataset.mirrored())
-    plan = Plan(protocols, weights, model, pictures, real, held_out, bool(mirror), request.seed, 0, None, told)
-    plan.outdir = Path(request.outdir) if request.outdir else path.parent if run else None
+    real, held_out, told = of_data(*_data(request, run, mirror), request.held_out)
+    pictures = None if request.pictures is None else opened("--pictures", request.pictures, told)
+    plan = Plan(
+        protocols, weights, model, pictures, real, held_out, bool(mirror), request.seed, request.repeats, request.device, 0, None,
+        told,
+    )  # fmt: skip
+    plan.outdir = request.outdir if request.outdir is not None else path.parent if run else None
+    return completed(plan, request, warn, say)
+
+
+def completed(plan, request, warn, say):
+    """Check what a plan has opened, and settle its counts. Returns the plan."""
     check_sets(plan, request, warn)
     plan.protocols = _counted(plan, request, say)
     plan.most = max(protocol.count * (2 if protocol.metric == "ppl" else 1) for protocol in plan.protocols)
     return plan
+
+
+def of_data(data, mirror, option="--data", held_out=None):
+    """Open the sets of real pictures.
+
+    Args:
+        data: path of the dataset; None = there is none.
+        mirror: whether it was mirrored in training.
+        option: where the path comes from, for messages.
+        held_out: path of pictures that were held out of training, or None.
+    Returns:
+        ({mirrored: `Stored`}, `Stored` of the pictures held out or None, what results say of them).
+    """
+    told = {"data": None, "pictures": None, "held_out": None}
+    real = {} if data is None else {False: opened(option, data, told, "data")}
+    if real and mirror:
+        real[True] = Stored(real[False].dataset.mirrored())
+    return real, None if held_out is None else opened("--held-out", held_out, told), told
 
 
 def _protocols(request, say):
@@ -152,14 +176,12 @@ def _of_nvidia(run):
     return values if isinstance(values, dict) else {}
 
 
-def _data(request, run):
-    """Return {False: Stored}, what results say of the data, and whether to mirror."""
-    told = {"data": None, "pictures": None, "held_out": None}
+def _data(request, run, mirror):
+    """Return the path of the data, whether to mirror, and the option that names it, for `of_data`."""
     path = request.data or run.get("data") or _of_nvidia(run).get("path")
     if not isinstance(path, str) or not path:
-        return {}, told, request.mirror
-    option = "--data" if request.data else "training_options.json (give --data)"
-    return {False: _opened(option, path, told, "data")}, told, request.mirror
+        return None, mirror, None
+    return path, mirror, "--data" if request.data else "training_options.json (give --data)"
 
 
 def _mirror(request, run, model):
@@ -168,7 +190,7 @@ def _mirror(request, run, model):
     return next((bool(value) for value in said if value is not None), False)
 
 
-def _opened(option, path, told, key=None):
+def opened(option, path, told, key=None):
     """Open a dataset, or a folder of pictures of one shape, and note what results say of it."""
     key = key or option.strip("-").replace("-", "_")
     dataset = open_dataset(path)

@@ -1,14 +1,16 @@
 """Results as a table for people, as lines of JSON for programs, and as a sheet of pairs for the eye."""
 
+import contextlib
 import json
 import math
+import os
 import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from sgtool.errors import UserError
-from sgtool.files import atomic_write
+from sgtool.files import try_lock
 from sgtool.latents.recipes import refuse_strangers
 from sgtool.latents.sheet import write_sheet
 
@@ -46,12 +48,14 @@ def _spread(result, name):
     return ""
 
 
-def line(result, network=None):
+def line(result, network=None, processes=1, **facts):
     """Return a result as one line of JSON; the first fields are those of stylegan2-ada-pytorch.
 
     Args:
         result: `Result`.
         network: the model's file name, or None.
+        processes: how many have measured; stylegan2-ada-pytorch has one for each GPU.
+        facts: more fields, plain values.
     """
     protocol, measured = result.protocol, result.measured
     values = {
@@ -59,9 +63,10 @@ def line(result, network=None):
         "metric": protocol.name,
         "total_time": result.seconds,
         "total_time_str": _duration(result.seconds),
-        "num_gpus": 1,
+        "num_gpus": processes,
         "snapshot_pkl": network,
         "timestamp": time.time(),
+        "num": protocol.count,
         "intervals": {name: list(ends) for name, ends in measured.intervals.items()},
         "repeats": result.repeats,
         "protocol": {
@@ -71,7 +76,7 @@ def line(result, network=None):
             **result.about,
         },
     }
-    return json.dumps(_finite(values))
+    return json.dumps(_finite(values | facts))
 
 
 def _finite(value):
@@ -96,19 +101,35 @@ def path_in(folder, protocol):
 
 
 def append(path, text):
-    """Add a line to a file, which is there whole, before or after.
+    """Add a line to a file, or nothing of it. Several processes may do so at once.
 
     Raises:
-        UserError: it cannot be read or written.
+        UserError: it cannot be written.
     """
     try:
-        before = path.read_bytes() if path.exists() else b""
+        with open(path, "ab+", buffering=0) as file:
+            _lock(file)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            data = (b"\n" if file.read(1) not in (b"", b"\n") else b"") + text.encode() + b"\n"
+            try:
+                while data:
+                    data = data[file.write(data) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)
+                raise
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}. Choose another --outdir.") from error
-    if before and not before.endswith(b"\n"):
-        before += b"\n"
-    with atomic_write(path) as file:
-        file.write(before + text.encode() + b"\n")
+        raise UserError(
+            f"{path} could not be written: {error.strerror or error}. Free some space or choose another --outdir."
+        ) from error
+
+
+def _lock(file):
+    """Wait until no other process writes to a file; on disks where nothing can be locked, go on without."""
+    with contextlib.suppress(OSError):
+        while not try_lock(file):
+            time.sleep(0.05)
 
 
 def write_pairs(path, protocol, found, made, real, recipe):

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import torch
 
-from sgtool.metrics.rows import full_precision
+from sgtool.metrics.rows import Room, full_precision
 
-TILE = {"cpu": 4096, "cuda": 8192}  # rows and columns of a tile
+TILE = {"cpu": 2048, "cuda": 8192}  # rows and columns of a tile
 SPARE = 5  # neighbours kept beyond those asked for, among which the bound may be wrong about the order
 PART = {"cpu": 1 << 17, "cuda": 1 << 24}  # numbers handled at once in float64; on a CPU they stay in its cache
 CROWDED = 1e-2  # share of a tile's pairs left open, from which a tile is computed again in float64
@@ -74,11 +74,12 @@ def count_inside(centres, points, radii, reach=None):
     zeros = [torch.zeros(len(rows), dtype=torch.int64, device=rows.device) for rows in (centres, points) * 2]
     asked = [(0, radii, Counts(zeros[1], zeros[0])), (1, reach, Counts(zeros[2], zeros[3]))]
     asked = [row for row in asked if row[1] is not None]
+    room = Room(points.device)
     with full_precision():
         for rows in _blocks(centres):
-            block = view.of(centres[rows], torch.float32)
+            block = view.of(centres[rows], torch.float32, room, "rows")
             for columns in _blocks(points):
-                tile = Tile(block, view.of(points[columns], torch.float32))
+                tile = Tile(block, view.of(points[columns], torch.float32, room, "columns"), room)
                 for axis, limits, counts in asked:
                     i, j = _pairs_inside(tile, (centres, points), (rows, columns), limits, axis, view)
                     own, other = (counts.points, counts.spheres) if axis == 0 else (counts.spheres, counts.points)
@@ -95,18 +96,19 @@ class View:
     """
 
     def __init__(self, *sets):
-        centre = sum(rows.mean(dim=0, dtype=torch.float64) for rows in sets) / len(sets)
-        self.centre = centre.to(sets[0].dtype)
+        means = (sum(part.double().sum(dim=0) for part in rows.split(_part(rows))) / len(rows) for rows in sets)
+        self.centre = (sum(means) / len(sets)).to(sets[0].dtype)
         parts = (part for rows in sets for part in rows.split(_part(rows)))
         norms = [(part.double() - self.centre).square().sum(dim=1).max() for part in parts]
         largest = float(torch.stack(norms).max())
         self.scale = 2.0 ** -math.ceil(math.log2(largest) / 2) if largest > 0 else 1.0
 
-    def of(self, part, kind):
-        """Return rows `[n, D]` of a type and their squared norms `[n]`."""
+    def of(self, part, kind, room=None, name=None):
+        """Return rows `[n, D]` of a type and their squared norms `[n]`; the rows lie in the room's memory of that name."""
         at_least = torch.promote_types(part.dtype, kind)
-        rows = part.to(at_least).sub(self.centre.to(at_least)).mul_(self.scale).to(kind)
-        return rows, rows.square().sum(dim=1)
+        place = room and room.tensor(name, part.shape, at_least)
+        rows = torch.sub(part.to(at_least), self.centre.to(at_least), out=place).mul_(self.scale).to(kind)
+        return rows, torch.linalg.vector_norm(rows, dim=1).square()
 
     def squared(self, distances):
         """Distances of the given rows as squared distances of this view, float64."""
@@ -117,13 +119,14 @@ class Tile:
     """Squared distances between two blocks, from below; `slack` tells how much they may be larger.
 
     Attributes:
-        lowest: `[n, m]`, at most the squared distance.
+        lowest: `[n, m]`, at most the squared distance, in the memory of `room` if that is given.
     """
 
-    def __init__(self, a, b):
+    def __init__(self, a, b, room=None):
         (a, self.a_norms), (b, self.b_norms) = a, b
         self.error = (a.shape[1] + 16) * torch.finfo(a.dtype).eps / 2
-        self.lowest = torch.addmm(self.b_norms * (1 - self.error), a, b.T, alpha=-2)
+        place = room and room.tensor("tile", [len(a), len(b)], a.dtype)
+        self.lowest = torch.addmm(self.b_norms * (1 - self.error), a, b.T, alpha=-2, out=place)
         self.lowest += (self.a_norms * (1 - self.error))[:, None]
 
     def slack(self, i, j):
@@ -149,7 +152,10 @@ def _pairs_inside(tile, sets, places, limits, axis, view):
             tile = Tile(*(view.of(whole[place], kind) for whole, place in zip(sets, places, strict=True)))
         bound = view.squared(limits[places[axis]])
         outer = (bound * (1 + ROUNDING) + TINY).to(kind)
-        i, j = (tile.lowest <= (outer[:, None] if axis == 0 else outer)).nonzero(as_tuple=True)
+        near = (tile.lowest.amin(dim=1 - axis) <= outer).nonzero().squeeze(1)  # the spheres that reach this tile: few
+        reached = outer[near]
+        i, j = (tile.lowest.index_select(axis, near) <= (reached[:, None] if axis == 0 else reached)).nonzero(as_tuple=True)
+        i, j = (near[i], j) if axis == 0 else (i, near[j])
         highest = tile.lowest[i, j] + tile.slack(i, j)
         sure = highest <= (bound * (1 - ROUNDING) - TINY).to(kind)[i if axis == 0 else j]
         if len(i) - int(sure.sum()) <= CROWDED * tile.lowest.numel():
@@ -183,29 +189,30 @@ def _candidates(queries, points, width, view, kind, chosen):
     index = torch.zeros([len(rows_of), width], dtype=torch.int64, device=points.device)
     mirrored = same and chosen is None  # a tile above the diagonal serves its columns too
     numbers = torch.arange(len(queries), device=points.device) if chosen is None else chosen
+    room = Room(points.device)
     with full_precision():
         for rows in _blocks(rows_of):
-            block = _prepared(rows_of[rows], view, kind)
+            block = _prepared(rows_of[rows], view, kind, room, "rows")
             for columns in _blocks(points):
                 if mirrored and columns.start < rows.start:
                     continue
-                tile = _bounds(block, _prepared(points[columns], view, kind), view, kind)
+                tile = _bounds(block, _prepared(points[columns], view, kind, room, "columns"), view, kind, room)
                 if same:
                     _leave_out(tile, numbers[rows] - columns.start)
                 _keep(lowest, index, rows, columns, tile)
                 if mirrored and columns.start > rows.start:
-                    _keep(lowest, index, columns, rows, tile.T.contiguous())
+                    _keep(lowest, index, columns, rows, room.tensor("turned", tile.T.shape, tile.dtype).copy_(tile.T))
     return lowest, index
 
 
-def _prepared(rows, view, kind):
-    return rows if kind is None else view.of(rows, kind)
+def _prepared(rows, view, kind, room, name):
+    return rows if kind is None else view.of(rows, kind, room, name)
 
 
-def _bounds(a, b, view, kind):
+def _bounds(a, b, view, kind, room):
     """Lower bounds of squared distances `[n, m]` in the view's scale; the squared distances themselves if no kind is given."""
     if kind is not None:
-        return Tile(a, b).lowest
+        return Tile(a, b, room).lowest
     i, j = (grid.reshape(-1) for grid in torch.meshgrid(*(torch.arange(len(x), device=a.device) for x in (a, b)), indexing="ij"))
     return view.squared(distances_of_pairs(a, b, i, j)).reshape(len(a), len(b))
 
@@ -218,12 +225,13 @@ def _leave_out(tile, own):
 
 def _keep(lowest, index, rows, columns, tile):
     """Merge a tile into the lowest bounds so far of its rows, in place."""
-    width = lowest.shape[1]
-    values, places = tile.topk(min(width, tile.shape[1]), dim=1, largest=False)
-    both = torch.cat([lowest[rows], values], dim=1)
-    places = torch.cat([index[rows], places + columns.start], dim=1)
-    lowest[rows], order = both.topk(width, dim=1, largest=False, sorted=True)
-    index[rows] = places.gather(1, order)
+    changed = (tile.amin(dim=1) < lowest[rows, -1]).nonzero().squeeze(1)
+    width, places = lowest.shape[1], changed + rows.start
+    values, found = tile[changed].topk(min(width, tile.shape[1]), dim=1, largest=False)
+    both = torch.cat([lowest[places], values], dim=1)
+    which = torch.cat([index[places], found + columns.start], dim=1)
+    lowest[places], order = both.topk(width, dim=1, largest=False, sorted=True)
+    index[places] = which.gather(1, order)
 
 
 def _part(rows):

@@ -1,6 +1,7 @@
 """Features as the metrics take them: rows of numbers, checked, on the device where they are."""
 
 import contextlib
+import math
 
 import numpy as np
 import torch
@@ -49,6 +50,20 @@ def as_row_pair(a, b, names=("a", "b"), at_least=(1, 1)):
         raise ValueError(f"{names[0]} has {a.shape[1]} columns and {names[1]} has {b.shape[1]}; use one detector for both.")
     kind = torch.promote_types(a.dtype, b.dtype)
     return a.to(kind), b.to(a.device, kind)
+
+
+class Room:
+    """Memory that is used again and again: to get it anew for each tile can take as long as to fill it."""
+
+    def __init__(self, device):
+        self.device, self.held = device, {}
+
+    def tensor(self, name, shape, kind):
+        """Return a tensor with anything in it; it shares memory with those before it of that name and type."""
+        size = math.prod(shape)
+        if (name, kind) not in self.held or self.held[name, kind].numel() < size:
+            self.held[name, kind] = torch.empty(size, dtype=kind, device=self.device)
+        return self.held[name, kind][:size].view(shape)
 
 
 @contextlib.contextmanager

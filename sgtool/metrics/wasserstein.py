@@ -3,19 +3,16 @@
 Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (2018), section 5.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 
+from sgtool.metrics.patches import PATCH, Workers, cut
 from sgtool.metrics.pictures import as_pair
+from sgtool.metrics.pyramid import pyramid_sizes
 
-PATCH = 7  # pixels, side of a descriptor
-SMALLEST = 16  # pixels, shorter side of the coarsest level
 SCALE = 1000  # published tables give the distance times 1000
-BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16  # low-pass filter of the pyramid, sum 1
-CHUNK = 1 << 24  # numbers held at once by projections (64 MB)
-PART = 1 << 19  # numbers of pictures that are filtered at once: they stay in the processor's cache
+HELD = 100_000_000  # projections of each set held at once (400 MB)
+CACHED = 1 << 16  # numbers handled at once where they should stay in the processor's cache
 
 
 def sliced_wasserstein(a, b, patches=128, projections=512, seed=0):
@@ -54,60 +51,13 @@ def sliced_wasserstein_levels(a, b, patches=128, projections=512, seed=0):
     a, b = as_pair(a, b)
     if min(a.shape[2:]) < PATCH:
         raise ValueError(f"pictures of {a.shape[2]}x{a.shape[3]} pixels are too small: a patch takes {PATCH}x{PATCH}.")
-    random = np.random.RandomState(seed)
-    distances = {}
-    for height, width in pyramid_sizes(*a.shape[2:]):
-        ys, xs = _positions(height, width, patches, random)
-        directions = _directions(projections, a.shape[1] * PATCH * PATCH, random)
-        sets = [_normalise(_descriptors(pictures, (height, width), ys, xs)) for pictures in (a, b)]
-        distances[height, width] = float(SCALE * _mean_distance(*sets, directions))
-    return distances
-
-
-def pyramid_sizes(height, width):
-    """Return the (height, width) of each pyramid level, finest first: halved while the shorter side stays at least 16."""
-    sizes = [(height, width)]
-    while (min(sizes[-1]) + 1) // 2 >= SMALLEST:
-        sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
-    return sizes
-
-
-def laplacian_pyramid(pictures):
-    """Return the levels of the Laplacian pyramid of float pictures `[N, C, H, W]`, finest first.
-
-    Each level but the last is the picture minus its low-pass version (halved and doubled again); adding a level to the
-    doubled next one returns the finer picture. Burt and Adelson (1983), filter [1 4 6 4 1]/16, mirrored at the edges.
-    """
-    levels = []
-    for _ in pyramid_sizes(*pictures.shape[2:])[1:]:
-        smaller = halve(pictures)
-        levels.append(pictures - double(smaller, pictures.shape[2:]))
-        pictures = smaller
-    return [*levels, pictures]
-
-
-def halve(pictures):
-    """Low-pass filter pictures `[N, C, H, W]` and keep every second row and column, the first included."""
-    return _blur(_blur(pictures, 2)[:, :, ::2], 3)[:, :, :, ::2]
-
-
-def double(pictures, size):
-    """Enlarge pictures to `size` (height, width): every second pixel given, the others interpolated by the same filter."""
-    number, channels, height, width = pictures.shape
-    rows = np.zeros([number, channels, size[0], width], pictures.dtype)
-    rows[:, :, ::2] = 2 * pictures
-    both = np.zeros([number, channels, *size], pictures.dtype)
-    both[:, :, :, ::2] = 2 * _blur(rows, 2)
-    return _blur(both, 3)
-
-
-def _blur(pictures, axis):
-    """Filter pictures `[N, C, H, W]` along one axis with the binomial filter, mirrored at the edges."""
-    margin = len(BINOMIAL) // 2
-    padded = np.pad(pictures, [(margin, margin) if i == axis else (0, 0) for i in range(4)], mode="reflect")
-    padded = padded.swapaxes(axis, 2)
-    length = pictures.shape[axis]
-    return sum(weight * padded[:, :, i : i + length] for i, weight in enumerate(BINOMIAL)).swapaxes(axis, 2)
+    random, sizes = np.random.RandomState(seed), pyramid_sizes(*a.shape[2:])
+    draws = [(_positions(*size, patches, random), _directions(projections, a.shape[1] * PATCH * PATCH, random)) for size in sizes]
+    places, directions = zip(*draws, strict=True)
+    with Workers(torch.get_num_threads()) as workers:
+        levels = zip(cut(a, places, workers), cut(b, places, workers), directions, strict=True)
+        distances = [SCALE * _mean_distance(*level, workers) for level in levels]
+    return dict(zip(sizes, distances, strict=True))
 
 
 def _positions(height, width, patches, random):
@@ -123,44 +73,13 @@ def _directions(number, dimensions, random):
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def _descriptors(pictures, size, ys, xs):
-    """Cut the patches out of one pyramid level: float32 `[C, 49, P * N]`, a few pictures at a time."""
-    number, channels, height, width = pictures.shape
-    result = np.empty([channels, PATCH * PATCH, len(ys), number], np.float32)
-    step = max(1, PART // (channels * height * width))
-    offsets = np.arange(PATCH)
-    rows = ys + np.repeat(offsets, PATCH)[:, np.newaxis]  # [49, P]
-    columns = xs + np.tile(offsets, PATCH)[:, np.newaxis]
-    for first in range(0, number, step):
-        part = pictures[first : first + step].astype(np.float32)
-        level = laplacian_pyramid(part)[pyramid_sizes(height, width).index(size)]
-        level = np.ascontiguousarray(level.transpose(1, 2, 3, 0))  # [C, H, W, N]: copies whole rows below
-        result[..., first : first + step] = level[:, rows, columns]
-    return result.reshape(channels, PATCH * PATCH, -1)
-
-
-def _normalise(descriptors):
-    """Give each channel of `[C, 49, n]` mean 0 and standard deviation 1, in place; a constant channel becomes 0."""
-    for channel in descriptors:
-        largest = np.abs(channel).max()
-        channel -= channel.mean(dtype=np.float64)
-        deviation = np.sqrt(np.square(channel).mean(dtype=np.float64))
-        if deviation > 1e-6 * largest:
-            channel /= deviation
-        else:  # nothing there but rounding, which must not be blown up to 1
-            channel[:] = 0
-    return descriptors.reshape(-1, descriptors.shape[2])
-
-
-def _mean_distance(a, b, directions):
-    """Return the mean 1-D Wasserstein distance of the columns of `a` and `b` `[dimensions, n]` along `directions`."""
-    step = max(1, CHUNK // max(a.shape[1], b.shape[1]))
-    total, threads = 0.0, torch.get_num_threads()
-    with ThreadPoolExecutor(threads) as pool:  # numpy sorts with one thread, and lets others run meanwhile
-        for first in range(0, len(directions), step):
-            part = directions[first : first + step]
-            rows = [np.array_split(part @ points, min(threads, len(part))) for points in (a, b)]
-            total += np.concatenate(list(pool.map(wasserstein_1d, *rows))).sum()
+def _mean_distance(a, b, directions, workers):
+    """Return the mean 1-D Wasserstein distance of two sets of patches along `directions`."""
+    passes = -(-len(directions) * max(a.count, b.count) // HELD)
+    total, steps = 0.0, _steps(a.count, b.count)
+    for part in np.array_split(directions, min(passes, len(directions))):
+        rows = a.along(part, workers, "a"), b.along(part, workers, "b")
+        total += sum(workers.map(lambda *pair: _distance_of_rows(*pair, steps), *rows))
     return total / len(directions)
 
 
@@ -174,12 +93,28 @@ def wasserstein_1d(a, b):
     Returns:
         `[D]` float64.
     """
-    a.sort(axis=1)
-    b.sort(axis=1)
-    n, m = a.shape[1], b.shape[1]
+    steps = _steps(a.shape[1], b.shape[1])
+    return np.array([_distance_of_rows(*rows, steps) for rows in zip(a, b, strict=True)])
+
+
+def _steps(n, m):
+    """Return the intervals on which the quantile functions of n and m samples are constant: which sample of each, how wide.
+
+    None for equal counts, where it is the i-th of both, 1/n wide.
+    """
     if n == m:
-        return np.abs(np.subtract(a, b, out=a), out=a).mean(axis=1).astype(np.float64)
-    ends = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)  # where a quantile function steps, in 1/(n m)
-    widths = np.diff(ends, prepend=0) / (n * m)
-    gaps = np.abs(a[:, (ends - 1) // m] - b[:, (ends - 1) // n])
-    return gaps @ widths
+        return None
+    ends = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)  # in 1/(n m)
+    return (ends - 1) // m, (ends - 1) // n, np.diff(ends, prepend=0) / (n * m)
+
+
+def _distance_of_rows(a, b, steps):
+    """Wasserstein-1 distance of two rows of samples, which are sorted in place."""
+    a.sort()
+    b.sort()
+    if steps is None:
+        parts = (slice(i, i + CACHED) for i in range(0, len(a), CACHED))
+        return sum(float(np.abs(a[part] - b[part]).sum()) for part in parts) / len(a)
+    of_a, of_b, widths = steps
+    parts = (slice(i, i + CACHED) for i in range(0, len(widths), CACHED))
+    return sum(float(np.abs(a[of_a[part]] - b[of_b[part]]) @ widths[part]) for part in parts)

@@ -210,6 +210,8 @@ class SynthesisLayer(nn.Module):
         strength = self.noise_strength * gain
         if noise_mode == "const":
             return self.noise_const * strength
+        if callable(noise_mode):
+            return noise_mode(*self.noise_shape) * strength
         return torch.randn([x.shape[0], 1, *self.noise_shape], device=x.device) * strength
 
 

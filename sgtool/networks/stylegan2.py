@@ -231,12 +231,19 @@ class SynthesisNetwork(nn.Module):
             setattr(self, self.block_names[-1], block)
         self.num_ws += 1  # the last ToRGB has a style input of its own
 
+    @property
+    def noise_shapes(self):
+        """(height, width) of the noise of each layer that has some, in the order in which they are computed."""
+        layers = [layer for name in self.block_names for layer in getattr(self, name).modules()]
+        return [tuple(layer.noise_shape) for layer in layers if isinstance(layer, SynthesisLayer) and layer.use_noise]
+
     def forward(self, ws, noise_mode="random"):
         """Render pictures.
 
         Args:
             ws: `[N, num_ws, w_dim]`. A block takes one row for each convolution; its ToRGB shares the next block's first.
-            noise_mode: "random" (drawn anew), "const" (the stored maps) or "none".
+            noise_mode: "random" (drawn anew), "const" (the stored maps) or "none"; or a function of height and width that is
+                called for each layer in turn and gives its noise, `[N, 1, height, width]`.
         Returns:
             `[N, img_channels, H, W]` float32, nominally in [-1, 1].
         Raises:
@@ -244,7 +251,7 @@ class SynthesisNetwork(nn.Module):
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], not {list(ws.shape)}")
-        if noise_mode not in NOISE_MODES:
+        if noise_mode not in NOISE_MODES and not callable(noise_mode):
             raise ValueError(f"noise_mode must be one of {', '.join(NOISE_MODES)}, not {noise_mode!r}")
         rows = ws.to(full_type(self.b4.conv1.bias)).unbind(dim=1)
         x = img = None

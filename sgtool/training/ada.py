@@ -52,8 +52,12 @@ class Ada:
 
     def observe(self, logits):
         """Count the signs of D(real) for some real pictures; `logits` of any shape, or their signs."""
-        self._pending.append(torch.sign(logits.detach().float()).sum())
-        self._count += logits.numel()
+        self.observe_sum(torch.sign(logits.detach().float()).sum(), logits.numel())
+
+    def observe_sum(self, total, count):
+        """Count signs of which sum (a tensor) and number are known."""
+        self._pending.append(total)
+        self._count += count
 
     def update(self, batch_size):
         """Count one training step of `batch_size` pictures; at every `interval`-th one adjust p.

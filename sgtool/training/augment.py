@@ -10,29 +10,9 @@ import torch
 
 from sgtool.training import colour, corruption, geometry, resampling, wavelets
 from sgtool.training.draws import FixedDraws, RandomDraws
+from sgtool.training.pipes import BLIT, COLOR, GEOM, SETS, TRANSFORMS
 
-_BLIT = ("xflip", "rotate90", "xint")
-_GEOM = ("scale", "rotate", "aniso", "xfrac")
-_COLOR = ("brightness", "contrast", "lumaflip", "hue", "saturation")
-_FILTER, _NOISE, _CUTOUT = ("imgfilter",), ("noise",), ("cutout",)
-TRANSFORMS = _BLIT + _GEOM + _COLOR + _FILTER + _NOISE + _CUTOUT
-
-PIPES = {
-    name: dict.fromkeys(transforms, 1)
-    for name, transforms in {
-        "blit": _BLIT,
-        "geom": _GEOM,
-        "color": _COLOR,
-        "filter": _FILTER,
-        "noise": _NOISE,
-        "cutout": _CUTOUT,
-        "bg": _BLIT + _GEOM,
-        "bgc": _BLIT + _GEOM + _COLOR,
-        "bgcf": _BLIT + _GEOM + _COLOR + _FILTER,
-        "bgcfn": _BLIT + _GEOM + _COLOR + _FILTER + _NOISE,
-        "bgcfnc": TRANSFORMS,
-    }.items()
-}
+PIPES = {name: dict.fromkeys(transforms, 1) for name, transforms in SETS.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,12 +80,12 @@ class AugmentPipe(torch.nn.Module):
         self.register_buffer("resampling_filter", wavelets.resampling_filter(), persistent=False)
         self.register_buffer("filter_bank", wavelets.filter_bank(), persistent=False)
 
-    def forward(self, images, p, debug_percentile=None, debug_noise=None):
+    def forward(self, images, p, debug_percentile=None, debug_noise=None, draws=None):
         """Augment a batch.
 
-        Random numbers come from torch's global generators, the CPU's for the parameters and that of the pictures' device for
-        the noise. With p = 0 the pictures are returned as they are, and nothing is drawn; otherwise what is drawn is the same
-        for every p.
+        Random numbers come from `draws`; without, from torch's global generators, the CPU's for the parameters and that of the
+        pictures' device for the noise. With p = 0 the pictures are returned as they are, and nothing is drawn; otherwise what is
+        drawn is the same for every p.
 
         Args:
             images: `[N, C, H, W]` floating point in [-1, 1]; 1 channel, 3, or 4 with alpha last, which colour leaves alone.
@@ -113,6 +93,7 @@ class AugmentPipe(torch.nn.Module):
             p: probability in [0, 1].
             debug_percentile: if given, every transform is applied to every picture, with its parameters at this percentile.
             debug_noise: standard normal `[N, C, H, W]` to use as noise; None draws it.
+            draws: `randomness.Draws`, a stream for each picture; None = torch's global generators.
         Returns:
             `[N, C, H, W]`, of the type of `images`.
         Raises:
@@ -122,16 +103,17 @@ class AugmentPipe(torch.nn.Module):
         count, channels, height, width = images.shape
         if count == 0 or (p == 0 and debug_percentile is None):
             return images
-        draws = RandomDraws(count, float(p)) if debug_percentile is None else FixedDraws(count, float(debug_percentile))
         options, x = self.options, images.to(torch.promote_types(images.dtype, torch.float32))
-        if options.any_of(_BLIT + _GEOM):
+        noise = _noise(x, draws) if debug_noise is None and options.noise > 0 else debug_noise
+        fixed = debug_percentile is not None
+        draws = FixedDraws(count, float(debug_percentile)) if fixed else RandomDraws(count, float(p), draws)
+        if options.any_of(BLIT + GEOM):
             x = resampling.resample(x, geometry.draw_transforms(options, draws, height, width), self.resampling_filter)
-        if options.any_of(_COLOR):
+        if options.any_of(COLOR):
             x = colour.recolour(x, colour.draw_colour_maps(options, draws, channels))
         if options.imgfilter > 0:
             x = corruption.filter_octaves(x, corruption.draw_filter_gains(options, draws), self.filter_bank)
         if options.noise > 0:
-            noise = torch.randn_like(x) if debug_noise is None else debug_noise
             x = corruption.add_noise(x, corruption.draw_noise_strengths(options, draws), noise)
         if options.cutout > 0:
             x = corruption.cut_out(x, corruption.draw_cutouts(options, draws))
@@ -144,7 +126,7 @@ class AugmentPipe(torch.nn.Module):
             raise ValueError(f"The augmentation probability p is {float(p)}; it goes from 0 to 1.")
         if percentile is not None and not 0 < percentile < 1:
             raise ValueError(f"debug_percentile is {percentile}; it lies between 0 and 1.")
-        if images.shape[1] not in (1, 3, 4) and self.options.any_of(_COLOR):
+        if images.shape[1] not in (1, 3, 4) and self.options.any_of(COLOR):
             raise ValueError(
                 f"Colour transforms need pictures of 1, 3 or 4 channels, not {images.shape[1]}. "
                 "Use an augmentation pipe without colour: blit, geom, bg, filter, noise or cutout."
@@ -155,3 +137,8 @@ class AugmentPipe(torch.nn.Module):
     def extra_repr(self):
         given, default = dataclasses.asdict(self.options), dataclasses.asdict(AugmentOptions())
         return ", ".join(f"{name}={value}" for name, value in given.items() if value != default[name])
+
+
+def _noise(x, draws):
+    """Standard normal numbers in the shape of `x`."""
+    return torch.randn_like(x) if draws is None else draws.normals(*x.shape[1:])

@@ -68,6 +68,18 @@ class TrainConfig:
     g_reg_interval: int = 4
     d_reg_interval: int = 16
     ada_interval: int = 4
+    batch_gpu_auto: bool = False  # batch_gpu becomes smaller where memory does not suffice
+    freeze_mapping: bool = False  # G's mapping network is not trained
+    metrics_share: float = 10  # percent of the time that published metrics take at most
+    # how many snapshots stay
+    keep: int | None = None  # so many newest ones; None = all
+    keep_every: float | None = None  # the first of each so many kimg too
+    disk_budget: float | None = None  # GB that the run folder may take
+    # when something goes wrong
+    on_nan: str = "rollback"
+    on_collapse: str = "warn"
+    held_out: str | None = None  # pictures that are not trained on, to measure with
+    fp32_blocks: str = ""  # blocks in single precision throughout, "D.b8,G.synthesis.b16": of a rollback
     # transfer learning
     generator: dict | None = None  # all keywords of the networks adopted from a snapshot; None = those of the fields above
     discriminator: dict | None = None

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from sgtool.datasets import epoch_order
+from sgtool.distributed import ALONE
 from sgtool.images import to_float
+from sgtool.training.shares import own_places
 from sgtool.training.step import Batch
 
 KEEP_DECODED = 1 << 30  # bytes: a dataset of up to this size stays in memory once decoded
@@ -22,13 +24,15 @@ class Loader:
     Args:
         dataset: `ImageDataset`.
         config: `TrainConfig`.
-        position: pictures shown so far.
+        position: pictures shown so far, over all processes.
         device: where the batches are to be.
+        world: `World`; each process loads its own pictures.
     """
 
-    def __init__(self, dataset, config, position, device):
+    def __init__(self, dataset, config, position, device, world=ALONE):
         self._dataset, self._config, self._position, self._device = dataset, config, position, torch.device(device)
         self._epoch, self._order = -1, None
+        self._places = np.asarray(own_places(config, world))
         shape = (len(dataset), dataset.channels, *dataset.resolution)
         keep = np.prod(shape, dtype=np.int64) <= KEEP_DECODED
         self._decoded = np.empty(shape, np.uint8) if keep else None
@@ -65,7 +69,7 @@ class Loader:
                 self._epoch, self._order = epoch, epoch_order(number, self._config.seed, epoch)
             indices.append(self._order[place])
         self._position += self._config.batch
-        return np.asarray(indices)
+        return np.asarray(indices)[self._places]
 
     def _picture(self, index):
         if self._decoded is None:

@@ -9,34 +9,35 @@ import torch
 
 
 class RandomDraws:
-    """Parameters for `count` pictures from torch's global CPU generator, for the augmentation probability `p`.
+    """Parameters for `count` pictures, for the augmentation probability `p`.
 
-    How many numbers are drawn does not depend on `p` nor on what was drawn before.
+    How many numbers are drawn does not depend on `p` nor on what was drawn before. They come from `source`, a
+    `randomness.Draws`, or without one from torch's global CPU generator.
     """
 
     rotates_twice = True  # arbitrary rotations come before and after the stretching, each with a chance of its own
 
-    def __init__(self, count, p):
-        self.count, self.p = count, p
+    def __init__(self, count, p, source=None):
+        self.count, self.p, self._source = count, p, source
 
     def chosen(self, multiplier, times=1):
         """Which pictures a transform is applied to: `[N]` bool, true with probability `multiplier * p`.
 
         If the same question is asked `times` times, that is the probability of at least one yes.
         """
-        return torch.rand(self.count) < 1 - (1 - multiplier * self.p) ** (1 / times)
+        return self.uniform() < 1 - (1 - multiplier * self.p) ** (1 / times)
 
     def uniform(self):
         """Uniform in [0, 1): `[N]` float32."""
-        return torch.rand(self.count)
+        return torch.rand(self.count) if self._source is None else self._source.uniform()
 
     def normal(self):
         """Standard normal: `[N]` float32."""
-        return torch.randn(self.count)
+        return torch.randn(self.count) if self._source is None else self._source.normal()
 
     def half_normal(self):
         """Magnitude of a standard normal: `[N]` float32."""
-        return torch.randn(self.count).abs()
+        return self.normal().abs()
 
 
 class FixedDraws:

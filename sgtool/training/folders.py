@@ -33,6 +33,7 @@ def describe(options, given, dataset):
     parts += ["transfer"] if options.transfer else []
     parts += ["grow"] if options.grow else []
     parts += [f"freezed{options.freezed}"] if options.freezed else []
+    parts += ["freezemapping"] if options.freeze_mapping else []
     return "-".join(parts)
 
 
@@ -81,24 +82,65 @@ def numbering(outdir):
         os.close(descriptor)
 
 
-@contextlib.contextmanager
-def locked(folder):
-    """Hold a run folder for this process; the system lets go of it when the process ends, however it ends.
+class Held:
+    """A run folder that this process holds; the system lets go of it when the process ends, however it ends.
 
     Raises:
         UserError: another process trains in it, or nothing can be written there.
     """
-    try:
-        file = open(Path(folder) / ".lock", "w", encoding="utf-8")  # noqa: SIM115 (closed below, by the lock)
-    except OSError as error:
-        raise UserError(f"{folder}: nothing can be written there ({error.strerror or error}). Check the disk.") from error
-    with file:
+
+    def __init__(self, folder):
+        self.folder, self._path = Path(folder), Path(folder) / ".lock"
+        self._file = self._take()
+
+    def _take(self):
+        try:
+            file = open(self._path, "w", encoding="utf-8")  # noqa: SIM115 (closed by close)
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: nothing can be written there ({error.strerror or error}). Check the disk."
+            ) from error
         free = True
         with contextlib.suppress(OSError):  # where a disk cannot lock, two processes in one folder go unnoticed
             free = try_lock(file)
         if not free:
-            raise UserError(f"{folder} is being trained by another process. Wait for it, or stop it first.")
-        yield
+            file.close()
+            raise UserError(f"{self.folder} is being trained by another process. Wait for it, or stop it first.")
+        return file
+
+    def is_there(self):
+        """Whether the folder is still the one that is held, not removed, nor another in its place."""
+        try:
+            found = os.stat(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        held = os.fstat(self._file.fileno())
+        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
+
+    def renew(self):
+        """Make the folder again after it was removed, and hold it.
+
+        Raises:
+            UserError: it cannot be made, or another run has taken its place.
+        """
+        make_folder(self.folder, "The run folder")
+        file = self._take()
+        self._file.close()
+        self._file = file
+
+    def close(self):
+        """Let go of the folder."""
+        self._file.close()
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Hold a run folder inside the block, as `Held`."""
+    held = Held(folder)
+    try:
+        yield held
+    finally:
+        held.close()
 
 
 def clear_leftovers(folder):

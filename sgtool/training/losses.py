@@ -67,7 +67,7 @@ def path_lengths(synthesis, ws, noise):
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()
 
 
-def path_length_penalty(lengths, pl_mean, pl_decay):
+def path_length_penalty(lengths, pl_mean, pl_decay, batch_mean=None):
     """Squared deviation of path lengths from their running mean, and that mean moved on.
 
     The new mean enters the penalty with its gradient, as in the published implementation.
@@ -76,8 +76,14 @@ def path_length_penalty(lengths, pl_mean, pl_decay):
         lengths: `[N]`, from `path_lengths`.
         pl_mean: scalar tensor, the running mean so far.
         pl_decay: share of the way that it moves towards the batch's mean, in [0, 1].
+        batch_mean: mean length in the whole batch, detached, where `lengths` are a part of it; values and gradients are then
+            those of the whole batch.
     Returns:
         (penalty `[N]`, new pl_mean, detached).
     """
-    mean = pl_mean.lerp(lengths.mean(), pl_decay)
-    return (lengths - mean).square(), mean.detach()
+    if batch_mean is None:
+        mean = pl_mean.lerp(lengths.mean(), pl_decay)
+        return (lengths - mean).square(), mean.detach()
+    mean = pl_mean.lerp(batch_mean, pl_decay)
+    through_mean = 2 * pl_decay * (batch_mean - mean) * (lengths - lengths.detach())  # what the mean's own gradient comes to
+    return (lengths - mean).square() - through_mean, mean

@@ -15,7 +15,10 @@ class Meter:
         """Count the values of a quantity: a tensor of any shape, or a number."""
         values = torch.as_tensor(values).detach().to(torch.float32).flatten()
         x = values if values.device.type == "mps" else values.double()
-        moments = torch.stack([torch.full_like(x.sum(), x.numel()), x.sum(), x.square().sum()])
+        self.add_moments(name, torch.stack([torch.full_like(x.sum(), x.numel()), x.sum(), x.square().sum()]))
+
+    def add_moments(self, name, moments):
+        """Count values of which number, sum and sum of squares are known: a tensor `[3]`."""
         before = self._sums.get(name)
         self._sums[name] = moments if before is None else before.to(moments.device) + moments
 

@@ -7,9 +7,11 @@ import torch
 
 from sgtool.errors import UserError
 from sgtool.latents import latents_of_seeds
+from sgtool.measuring.protocols import parse
 from sgtool.metrics import diversity, sliced_wasserstein_levels
+from sgtool.training.best import note, words
+from sgtool.training.lines import append_line, keep_until
 from sgtool.training.pictures import render
-from sgtool.training.reports import append_line, keep_until
 from sgtool.training.saving import snapshot_name
 
 MOST_PICTURES = 1000
@@ -32,24 +34,19 @@ def msssim(fakes, reals):
 METRICS = {"swd": swd, "msssim": msssim}
 
 
-NVIDIAS = {f"{name}{count}" for name in ("fid", "kid") for count in ("50k", "50k_full")}
-NVIDIAS |= {"pr50k3", "pr50k3_full", "is50k", "ppl2_wend", "ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend"}
-
-
-def check_metrics(names, say):
-    """Return those of `names` that are measured while training; say which of NVIDIA's metrics are left out.
+def check_metrics(names):
+    """Return the metrics of a run, each once: names of `METRICS`, and protocols.
 
     Raises:
-        UserError: a name is no metric's.
+        UserError: a name is no metric's; says which is the nearest.
     """
     for name in names:
-        if name in NVIDIAS:
-            say(f"--metrics {name}: this version does not measure it while it trains; it is left out.")
-        elif name not in METRICS:
-            raise UserError(
-                f"--metrics {name}: this version measures {' and '.join(METRICS)} while it trains. Choose among them, or none."
-            )
-    return tuple(name for name in names if name in METRICS)
+        if name not in METRICS:
+            try:
+                parse(name)
+            except UserError as error:
+                raise UserError(f"{error.message} And quick ones while training: {', '.join(METRICS)}.") from error
+    return tuple(dict.fromkeys(names))
 
 
 class Metrics:
@@ -64,7 +61,7 @@ class Metrics:
     """
 
     def __init__(self, folder, dataset, config, device, log, nimg=0):
-        self.folder, self.names, self.log = folder, config.metrics, log
+        self.folder, self.names, self.log = folder, [name for name in config.metrics if name in METRICS], log
         if not self.names:
             return
         height, width = dataset.resolution
@@ -86,23 +83,19 @@ class Metrics:
         if not tick.is_snapshot or not self.names:
             return
         fakes = render(state.G_ema, self.z, self.c).transpose(0, 3, 1, 2)
-        words = []
+        told = []
         for name in self.names:
             start = time.perf_counter()
             results = METRICS[name](fakes, self.reals)
             values = {"metric": name, "results": results, "num": len(fakes), "nimg": state.nimg}
             values |= {"snapshot_pkl": snapshot_name(state), "total_time": time.perf_counter() - start, "timestamp": time.time()}
             append_line(self.path(name), values)
-            words.append(self._note_best(state, name, results))
-        self.log("metrics on {} pictures: {}".format(len(fakes), ", ".join(words)))
+            told.append(self._note_best(state, name, results))
+        self.log("metrics on {} pictures: {}".format(len(fakes), ", ".join(told)))
 
     def _note_best(self, state, name, results):
-        value = results[name]
-        words = f"{name} {value:.4g}"
+        text = f"{name} {results[name]:.4g}"
         if name == "msssim":
-            return f"{words} (reals {results['msssim_reals']:.4g})"
-        best = state.best.get(name)
-        if best is None or value < best["value"]:
-            state.best[name] = {"value": value, "nimg": state.nimg}
-            return f"{words} (best so far)"
-        return f"{words} (best {best['value']:.4g} at kimg {best['nimg'] / 1000:g})"
+            return f"{text} (reals {results['msssim_reals']:.4g})"
+        better = note(state.best, {name: results[name]}, state.nimg, snapshot_name(state))
+        return text + words(state.best, name, better)

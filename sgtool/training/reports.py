@@ -1,6 +1,5 @@
 """What is told of a run at its ticks, in words and numbers. A report is called as report(state, tick); it reads the state."""
 
-import json
 import math
 import os
 import sys
@@ -9,8 +8,7 @@ import time
 import torch
 from tqdm import tqdm
 
-from sgtool.errors import UserError
-from sgtool.files import write_text
+from sgtool.training.lines import Lines, append_line, keep_until
 
 try:
     import resource
@@ -19,17 +17,14 @@ except ImportError:  # Windows
 
 
 class Log:
-    """Prints lines and keeps them in log.txt, those from before the file was known too."""
+    """Prints lines and keeps them in log.txt, those from before the file was known too, and those of the time of a full disk."""
 
     def __init__(self):
-        self._path, self._before, self._is_read = None, [], True
+        self._lines, self._is_read = Lines(), True
 
     def __call__(self, text=""):
         self._print(text)
-        if self._path is None:
-            self._before.append(text)
-        else:
-            self._append([text])
+        self._lines.add(text)
 
     def _print(self, text):
         """Print a line. If nobody reads any more (a closed pipe or terminal), the run goes on, and log.txt has it all."""
@@ -45,11 +40,7 @@ class Log:
 
     def attach(self, path):
         """Go on in the file `path`, at its end."""
-        self._path = path
-        self._append(self._before)
-
-    def _append(self, lines):
-        append_text(self._path, "".join(line + "\n" for line in lines))
+        self._lines.attach(path)
 
 
 def duration(seconds):
@@ -113,31 +104,54 @@ class StatsFile:
     def __init__(self, folder, nimg):
         self.path = folder / "stats.jsonl"
         keep_until(self.path, nimg)
-        self.writer = _tensorboard(folder, nimg)
+        self.writer = None
+        self.reopen(nimg)
+
+    def reopen(self, nimg=0):
+        """Begin new tfevents, at the start and where those before have gone; without space, at the next tick."""
+        try:
+            self.writer = _tensorboard(self.path.parent, nimg)
+            self._is_open = True
+        except OSError:
+            self._is_open = False
 
     def __call__(self, state, tick):
-        cpu, gpu = memory_gb(state.device)
-        values = {
-            "Progress/tick": tick.number,
-            "Progress/kimg": state.nimg / 1000,
-            "Progress/augment": state.ada.p,
-            "Timing/sec_per_tick": tick.seconds,
-            "Timing/sec_per_kimg": tick.seconds / max(tick.images, 1) * 1000,
-            "Timing/data_sec": tick.data_seconds,
-            "Timing/maintenance_sec": tick.report_seconds,
-            "Timing/total_sec": state.elapsed,
-            "Resources/cpu_mem_gb": cpu,
-            "Resources/peak_gpu_mem_gb": gpu,
-            "Progress/skipped_steps": state.nonfinite,
-        }
-        if state.ada.rt is not None:
-            values["Progress/rt"] = state.ada.rt
-        stats = tick.stats | {name: {"num": 1, "mean": value, "std": 0.0} for name, value in values.items()}
+        stats = tick.stats | {name: {"num": 1, "mean": value, "std": 0.0} for name, value in _progress(state, tick).items()}
         append_line(self.path, stats | {"nimg": state.nimg, "timestamp": time.time()})
+        if not self._is_open:
+            self.reopen()
         if self.writer is not None:
+            self._write_events(stats, state.nimg)
+
+    def _write_events(self, stats, nimg):
+        """Write tfevents, which nothing rests on. Without space they go on at the next tick, in a new file."""
+        try:
             for name, row in stats.items():
-                self.writer.add_scalar(name, row["mean"], global_step=state.nimg // 1000)
+                self.writer.add_scalar(name, row["mean"], global_step=nimg // 1000)
             self.writer.flush()
+        except OSError:
+            self.writer, self._is_open = None, False
+
+
+def _progress(state, tick):
+    """The numbers of a tick that are not of the training itself."""
+    cpu, gpu = memory_gb(state.device)
+    values = {
+        "Progress/tick": tick.number,
+        "Progress/kimg": state.nimg / 1000,
+        "Progress/augment": state.ada.p,
+        "Timing/sec_per_tick": tick.seconds,
+        "Timing/sec_per_kimg": tick.seconds / max(tick.images, 1) * 1000,
+        "Timing/data_sec": tick.data_seconds,
+        "Timing/maintenance_sec": sum(tick.report_seconds.values()),
+        "Timing/total_sec": state.elapsed,
+        "Resources/cpu_mem_gb": cpu,
+        "Resources/peak_gpu_mem_gb": gpu,
+        "Progress/skipped_steps": state.nonfinite,
+    }
+    if state.ada.rt is not None:
+        values["Progress/rt"] = state.ada.rt
+    return values | {f"Timing/reports/{name}": seconds for name, seconds in tick.report_seconds.items()}
 
 
 def _tensorboard(folder, nimg):
@@ -146,45 +160,3 @@ def _tensorboard(folder, nimg):
     except ImportError:
         return None
     return SummaryWriter(str(folder), purge_step=nimg // 1000 + 1 if nimg else None)
-
-
-def append_line(path, values):
-    """Append one line of JSON."""
-    append_text(path, json.dumps(_finite(values)) + "\n")
-
-
-def _finite(value):
-    """Numbers that JSON does not know, as null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def append_text(path, text):
-    """Append to a text file of a run.
-
-    Raises:
-        UserError: it cannot be written, for instance on a full disk.
-    """
-    try:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UserError(
-            f"{path} could not be written: {error.strerror or error}. Free some space, then go on from the last checkpoint "
-            f"with: sgtool train --resume {path.parent}"
-        ) from error
-
-
-def keep_until(path, nimg):
-    """Drop the lines of a .jsonl file that were written after `nimg`: a resumed run writes them again."""
-    if not path.exists():
-        return
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["nimg"] <= nimg:
-                lines.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
-            continue  # half a line, from the moment of a kill
-    write_text(path, "".join(lines))

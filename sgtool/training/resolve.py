@@ -6,6 +6,7 @@ from sgtool.errors import UserError
 from sgtool.networks import PictureShape
 from sgtool.training.adoption import adopt, decided_fields
 from sgtool.training.config import TrainConfig
+from sgtool.training.pipes import transforms_of, written
 from sgtool.training.presets import PRESETS
 from sgtool.training.schedules import auto_batch, auto_ema_kimg, auto_gamma
 
@@ -22,7 +23,7 @@ class Options:
     seed: int = 0
     kimg: int | None = None
     batch: int | None = None
-    batch_gpu: int | None = None
+    batch_gpu: int | str | None = None  # "auto": fewer where memory does not suffice
     gamma: float | None = None
     glr: float | None = None
     dlr: float | None = None
@@ -40,6 +41,7 @@ class Options:
     target: float | None = None
     augpipe: str = "bgc"
     freezed: int = 0
+    freeze_mapping: bool = False
     fp32: bool = False
     precision: str | None = None
     transfer: bool = False  # starting from a snapshot's networks
@@ -47,9 +49,16 @@ class Options:
     tick: float = 4
     snap: int | None = None
     metrics: tuple = ("swd", "msssim")
+    metrics_share: float = 10
     workers: int = 3
     nobench: bool = False
     allow_tf32: bool = False
+    keep: int | None = None
+    keep_every: float | None = None
+    disk_budget: float | None = None
+    on_nan: str = "rollback"
+    on_collapse: str = "warn"
+    held_out: str | None = None  # path of a dataset
 
 
 def resolve(options, dataset, networks=None):
@@ -74,6 +83,7 @@ def resolve(options, dataset, networks=None):
     config = TrainConfig(
         batch=batch,
         batch_gpu=batch_gpu,
+        batch_gpu_auto=options.batch_gpu == "auto",
         **data_fields(options, dataset),
         **network_fields(choose, size, batch_gpu),
         **optimization_fields(choose, dataset.resolution, batch),
@@ -117,6 +127,9 @@ class Chooser:
 def choose_batch_gpu(choose, batch):
     """Pictures computed at a time: as asked; batch / GPUs; a preset's own share of its own batch."""
     options, preset = choose.options, choose.preset
+    if options.batch_gpu == "auto":
+        choose.reasons["batch_gpu"] = "batch / gpus, and less where memory does not suffice"
+        return batch // options.gpus
     if options.batch_gpu is not None:
         choose.reasons["batch_gpu"] = "as asked"
         return options.batch_gpu
@@ -162,6 +175,7 @@ def network_fields(choose, size, batch_gpu):
         "mbstd_group": group,
         **half_precision_fields(choose),
         "freezed": options.freezed,
+        "freeze_mapping": options.freeze_mapping,
         "precision": choose_precision(choose),
     }
 
@@ -225,7 +239,7 @@ def augmentation_fields(choose):
         choose.reasons["ada_kimg"] = "transfer learning starts from trained networks"
     return {
         "aug": options.aug,
-        "augpipe": options.augpipe,
+        "augpipe": written(options.augpipe),
         "p": (0.2 if options.p is None else options.p) if options.aug == "fixed" else 0.0,
         "p_max": options.p_max,
         "target": 0.6 if options.target is None else options.target,
@@ -240,37 +254,62 @@ def report_fields(choose):
         "tick": options.tick,
         "snap": choose("snap", options.snap),
         "metrics": options.metrics,
+        "metrics_share": options.metrics_share,
         "workers": options.workers,
         "nobench": options.nobench,
         "allow_tf32": options.allow_tf32,
+        "keep": options.keep,
+        "keep_every": options.keep_every,
+        "disk_budget": options.disk_budget,
+        "on_nan": options.on_nan,
+        "on_collapse": options.on_collapse,
+        "held_out": options.held_out,
     }
 
 
 def check_options(options):
     """Raise UserError if an option is out of range or contradicts another."""
-    if options.gpus != 1:
-        raise UserError(f"--gpus {options.gpus}: this version trains with one process. Leave --gpus out, or say --gpus 1.")
+    if options.gpus < 1:
+        raise UserError(f"--gpus {options.gpus}: it must be 1 or more.")
     whole = ("kimg", "batch", "batch_gpu", "cbase", "cmax", "map_depth", "mbstd_group", "snap", "z_dim", "w_dim", "subset")
-    positive = dict.fromkeys(whole, 1) | {"freezed": 0, "workers": 0}
+    positive = dict.fromkeys(whole, 1) | {"freezed": 0, "workers": 0, "keep": 1}
     positive |= dict.fromkeys(("tick", "gamma", "glr", "dlr", "pl_weight"), 0.0)
     for name, least in positive.items():
         value = getattr(options, name)
-        if value is not None and not least <= value < float("inf"):
+        if value is not None and (name, value) != ("batch_gpu", "auto") and not least <= value < float("inf"):
             raise UserError(f"--{name.replace('_', '-')} {value}: it must be {least} or more.")
     for name, low in (("p", 0), ("p_max", 0), ("style_mixing_prob", 0), ("target", -1)):
         value = getattr(options, name)
         if value is not None and not low <= value <= 1:
             raise UserError(f"--{name.replace('_', '-')} {value}: it must be from {low} to 1.")
+    transforms_of(options.augpipe)
+    if options.freeze_mapping and not options.transfer:
+        raise UserError(
+            "--freeze-mapping: the mapping network of a run from nothing would stay random. Name a trained network by --resume."
+        )
     if options.fp32 and options.precision in ("bf16", "fp16"):
         raise UserError(f"--fp32 and --precision {options.precision} contradict each other. Leave one of them out.")
+    if not 0 < options.metrics_share <= 100:
+        raise UserError(f"--metrics-share {options.metrics_share:g}: it must be more than 0, and at most 100 percent.")
     if options.tick == 0:
         raise UserError("--tick 0: a tick needs at least some pictures; say for instance --tick 0.5 (thousands).")
+    for name in ("keep_every", "disk_budget"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise UserError(f"--{name.replace('_', '-')} {value}: it must be more than 0.")
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed {options.seed}: it must be from 0 to {2**32 - 1}.")
 
 
 def check_batch(options, batch, batch_gpu):
     """Raise UserError if the batch, given or the preset's, cannot be split as asked."""
+    if batch % options.gpus:
+        raise UserError(f"--batch {batch} is no multiple of --gpus {options.gpus}. Make it one.")
+    if batch_gpu and batch % (batch_gpu * options.gpus) and batch % batch_gpu == 0:
+        raise UserError(
+            f"--batch {batch}: {options.gpus} processes with --batch-gpu {batch_gpu} take {batch_gpu * options.gpus} pictures "
+            "at a time. Make it a multiple of that, or --batch-gpu smaller."
+        )
     if batch % batch_gpu:
         raise UserError(f"--batch {batch} is no multiple of --batch-gpu {batch_gpu}. Make it one.")
     if options.mbstd_group is not None and batch_gpu % options.mbstd_group:

@@ -11,8 +11,12 @@ from sgtool.snapshots.container import read_container
 from sgtool.training.config import TrainConfig
 from sgtool.training.folders import read_options, run_folders
 from sgtool.training.resolve import Options
+from sgtool.training.retention import snapshots_in
 
-MAY_CHANGE = ("kimg", "tick", "snap", "metrics", "workers", "nobench", "dataset")  # they change no number of the training
+# They change no number of the training.
+MAY_CHANGE = ("kimg", "tick", "snap", "metrics", "metrics_share", "workers", "nobench", "dataset", "batch_gpu", "batch_gpu_auto")
+MAY_CHANGE += ("on_nan", "on_collapse", "held_out", "keep", "keep_every", "disk_budget")
+CHECKPOINTS = ("checkpoint.pkl", "checkpoint-previous.pkl")
 
 
 def folder_of(resume):
@@ -25,30 +29,52 @@ def folder_of(resume):
     return path.parent if path.name.startswith("checkpoint") and path.suffix == ".pkl" else None
 
 
-def read_checkpoint(resume):
+def read_checkpoint(resume, say=lambda text: None):
     """Read the checkpoint of a run folder, or the one named: {"config", "options", "data", "state"} and its file "name".
 
+    If checkpoint.pkl is damaged or has gone, the one before it is read, and `say` is called with a line that tells so.
+
     Raises:
-        UserError: there is none, or it is damaged; the text names the one before it, if that is there.
+        UserError: there is none that can be read; the text names the newest snapshot, if there is one.
     """
     path = Path(resume)
     if path.is_dir():
         path = path / "checkpoint.pkl"
-        if not path.exists():
-            raise UserError(
-                f"--resume {resume}: the folder holds no checkpoint.pkl. "
-                "To start transfer learning from a snapshot in it, name the file network-snapshot-NNNNNN.pkl."
-            )
     before = path.with_name("checkpoint-previous.pkl")
+    is_named = path.name != "checkpoint.pkl" or not (path.exists() or before.exists())
+    if is_named and Path(resume).is_dir():
+        raise UserError(
+            f"--resume {resume}: the folder holds no checkpoint.pkl. "
+            "To start transfer learning from a snapshot in it, name the file network-snapshot-NNNNNN.pkl."
+        )
     try:
-        contents = read_container(path, "checkpoint")
+        return _contents(path)
     except UserError as error:
-        if path == before or not path.exists() or not before.exists():
-            raise
-        raise UserError(f"{error.message} The checkpoint before it is there: --resume {before}") from error
+        if is_named or not before.exists():
+            raise UserError(error.message + _newest_snapshot(path.parent)) from error
+        first = error
+    try:
+        contents = _contents(before)
+    except UserError as error:
+        text = f"{first.message} {before.name}, the one before it, cannot be read either."
+        raise UserError(text + _newest_snapshot(path.parent)) from error
+    say(f"Warning: {first.message} Going on from the one before it, {before.name}.")
+    return contents
+
+
+def _contents(path):
+    contents = read_container(path, "checkpoint")
     if not all(isinstance(contents.get(key), dict) for key in ("config", "options", "state")):
         raise UserError(f"{path} is damaged: it lacks a part of the training state. Copy it again.")
     return contents | {"name": path.name}
+
+
+def _newest_snapshot(folder):
+    """A sentence on what else a run could be gone on from."""
+    found = snapshots_in(folder) if folder.is_dir() else []
+    if not found:
+        return " There is no snapshot either: start a new run."
+    return f" To start a new run from the newest snapshot: --resume {found[-1][1]}"
 
 
 def stored_config(folder, checkpoint):
@@ -107,12 +133,12 @@ def newest_agreeing(outdir, config, say):
     """
     for folder in run_folders(outdir):
         stored = (read_options(folder) or {}).get("config")
-        if not isinstance(stored, dict) or not (folder / "checkpoint.pkl").exists():
+        if not isinstance(stored, dict) or not any((folder / name).exists() for name in CHECKPOINTS):
             continue
         if not TrainConfig.knows(stored):
             continue  # written by another version
         if first_difference(TrainConfig.from_dict(stored), config) is None:
             say(f"--resume auto: going on with {folder}")
-            return folder, read_checkpoint(folder)
+            return folder, read_checkpoint(folder, say)
     say(f"--resume auto: no run in {outdir} has this data and configuration; a new one starts")
     return None, None

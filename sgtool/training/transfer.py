@@ -15,6 +15,7 @@ from sgtool.networks import Discriminator, PictureShape, build_discriminator, bu
 from sgtool.snapshots import find, load, network_hash
 from sgtool.snapshots.formats import FORMATS
 from sgtool.snapshots.inert import shown
+from sgtool.training import freezing
 from sgtool.training.adoption import decided_fields, feature_maps
 from sgtool.training.fitting import copy_fitting, describe_fit, fit
 from sgtool.training.resolve import Options
@@ -143,7 +144,9 @@ def plan(source, config, options, class_names):
             _check(source, name, found, options, labels_differ=network.c_dim != config.c_dim)
             source.fits[name] = found
         if name == "D":
-            _check_frozen(expected, source.fits.get("D"), options)
+            freezing.check_discriminator(expected, source.fits.get("D"), options.freezed)
+        elif network is not None and config.freeze_mapping:
+            freezing.check_mapping(source.fits[name], _shapes(expected))
     source.lines = describe(source, config, class_names)
 
 
@@ -174,16 +177,6 @@ def _check(source, name, found, options, labels_differ):
         )
     if name != "D" and not found.copied:
         raise UserError(f"--resume {source.name}: no layer of its {name} fits this run. Leave --resume out to start anew.")
-
-
-def _check_frozen(D, found, options):
-    frozen = {key for key, parameter in D.named_parameters() if not parameter.requires_grad}
-    new = sorted(key for key in frozen if found is None or key in found.fresh)
-    if new:
-        raise UserError(
-            f"--freezed {options.freezed}: D's {new[0].rpartition('.')[0]} begins anew, and frozen it would never learn. "
-            "Leave --freezed out, or freeze layers of a source whose D fits."
-        )
 
 
 def describe(source, config, class_names):

@@ -92,3 +92,24 @@ def test_a_mistake_is_one_sentence_before_anything_is_computed(run_folder, optio
     assert f"Error: {text}" in result.stderr
     assert result.stdout == ""
     assert list(run_folder.glob("metric-*")) == []
+
+
+def test_a_process_that_is_not_the_first_prints_nothing(run_folder, monkeypatch):
+    monkeypatch.setattr("sgtool.measuring.processes.measure_on", lambda *options: ([], [], None))
+    result = run("--network", run_folder)
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_what_cannot_be_written_is_printed_before_the_error(run_folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "metric-swd8.jsonl").mkdir()
+    result = run("--network", run_folder, "--metrics", "swd8", "--outdir", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("swd8 ")
+    assert "metric-swd8.jsonl could not be written" in result.stderr
+
+
+def test_an_empty_outdir_is_refused(run_folder):
+    result = run("--network", run_folder, "--metrics", "swd8", "--outdir", "")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "--outdir is empty. Name a folder" in result.stderr

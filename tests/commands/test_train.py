@@ -311,8 +311,8 @@ def test_a_snapshot_grows_as_it_is_typed(train, tmp_path):
     assert "G_ema, G, D: copied whole" in again.stdout
 
 
-def test_a_disk_that_fills_up_takes_no_older_file(train, tmp_path, monkeypatch):
-    """The third snapshot finds the disk full: what was there can be used, and the run goes on from it."""
+def test_a_disk_that_fills_up_makes_the_run_wait(train, tmp_path, monkeypatch):
+    """The third snapshot finds the disk full three times: the run tells it once, waits, and writes it when there is space."""
     written = []
     real = files.os.fsync
 
@@ -320,28 +320,26 @@ def test_a_disk_that_fills_up_takes_no_older_file(train, tmp_path, monkeypatch):
         name = os.readlink(f"/proc/self/fd/{descriptor}") if os.path.exists("/proc/self/fd") else ""
         if "network-snapshot" in name:
             written.append(name)
-            if len(written) == 3:
+            if 3 <= len(written) <= 5:
                 raise OSError(errno.ENOSPC, "No space left on device")
         return real(descriptor)
 
     monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr("sgtool.training.faults.FIRST_WAIT", 0.01)
     result = train(*SMALL, "--tick=0.1", "--snap=4", "--kimg=1")
     if not written:
         pytest.skip("open files have no names here")
     (folder,) = (tmp_path / "runs").iterdir()
-    assert (result.exit_code, result.stderr) == (
-        1,
-        f"Error: {folder / 'network-snapshot-000000.pkl'} could not be written: No space left on device. "
-        "What was there before is untouched; free some space or choose another folder, then run again.\n",
-    )
-    assert snapshots.load(folder / "network-snapshot-000000.pkl").nimg > 0
-    before = read_container(folder / "checkpoint.pkl", "checkpoint")["state"]["counters"]["nimg"]
-    assert before > 0
+    assert result.exit_code == 0, result.output
+    said = [line for line in result.stdout.splitlines() if line.startswith(("Warning: the disk of", "There is space again"))]
+    assert len(said) == 2
+    assert "No space left on device: " in said[0]
+    assert all(line in (folder / "log.txt").read_text().splitlines() for line in said)
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert [event["text"] for event in events if event["kind"] == "fault"] == said
+    assert len(written) == 3 + len({Path(name).name.split(".pkl")[0] for name in written})
+    assert snapshots.load(folder).nimg == read_container(folder / "checkpoint.pkl", "checkpoint")["state"]["counters"]["nimg"]
     assert [path.name for path in folder.iterdir() if path.name.endswith(".part")] == []
-    monkeypatch.undo()
-    again = train("--resume", folder, data=None, outdir=None)
-    assert again.exit_code == 0, again.output
-    assert f"Going on in {folder} from kimg {before / 1000:g} to 1" in again.stdout
 
 
 def test_a_disk_too_small_is_noticed_before_the_first_step(train, monkeypatch):

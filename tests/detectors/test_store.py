@@ -167,6 +167,80 @@ def test_what_holds_no_known_network_is_not_imported(cache, tmp_path):
     assert not cache.exists()
 
 
+def test_what_was_put_there_by_hand_is_not_fetched_again(cache, site):
+    site("lpips", "l.pth", data=b"whole")
+    cache.mkdir(parents=True)
+    (cache / "l.pth").write_bytes(b"whole")
+    (cache / "vgg_lpips.pth").write_bytes(b"another")
+    with pytest.raises(UserError, match="404"):  # another of that name: it is asked for, and the site has none
+        store.fetch("lpips")
+    (cache / "vgg_lpips.pth").write_bytes(b"whole")
+    assert store.fetch("lpips") == cache / "vgg_lpips.pth"
+    assert store.fetch("lpips", offline=True) == cache / "vgg_lpips.pth"
+
+
+def test_a_download_that_fails_names_the_way_by_hand(cache, monkeypatch):
+    monkeypatch.setitem(KNOWN, "lpips", KNOWN["lpips"]._replace(addresses=("http://127.0.0.1:9/vgg.pth",)))
+    with pytest.raises(UserError, match="download it in a browser and give the file to: sgtool weights --import FILE$"):
+        store.fetch("lpips")
+
+
+def test_two_fetches_at_once_download_once(cache, site, monkeypatch):
+    (site("inception", "in.pth", data=b"w" * 300_000) / "in.pth").write_bytes(b"w" * 300_000)
+    asked, found = [], []
+    monkeypatch.setattr(Quiet, "do_GET", lambda self: (asked.append(self.path), SimpleHTTPRequestHandler.do_GET(self)))
+    threads = [threading.Thread(target=lambda: found.append(store.fetch("inception"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(asked) == 1
+    assert len(found) == 4
+    assert set(found) == {find_inception()}
+    assert not list(cache.glob("*.part"))
+
+
+def test_a_cache_that_is_no_folder_is_empty_and_takes_nothing(monkeypatch, tmp_path, lpips_file, site):
+    site("lpips", "l.pth")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SGTOOL_CACHE", str(tmp_path / "file"))
+    monkeypatch.delenv("SGTOOL_OFFLINE", raising=False)
+    assert set(states().values()) == {"missing"}
+    assert find_vgg() is None
+    with pytest.raises(UserError, match="SGTOOL_CACHE, the cache folder, .*cannot be created .Not a directory."):
+        store.take_in(lpips_file)
+    with pytest.raises(UserError, match="cannot be written .Not a directory.*SGTOOL_CACHE=/path"):
+        store.fetch("lpips")
+
+
+def test_a_folder_in_a_files_place_is_not_replaced(cache, lpips_file):
+    (cache / "weights-vgg16-lpips.pth").mkdir(parents=True)
+    with pytest.raises(UserError, match="is another file, which is not replaced. Delete it"):
+        store.take_in(lpips_file)
+    assert store.present("lpips") == []
+
+
+def test_a_link_is_followed_and_one_that_leads_nowhere_is_replaced(cache, tmp_path, lpips_file):
+    cache.mkdir(parents=True)
+    (cache / "weights-vgg16-lpips.pth").symlink_to(tmp_path / "nowhere")
+    link = tmp_path / "link.pth"
+    link.symlink_to(lpips_file)
+    target, _ = store.take_in(link)
+    assert not target.is_symlink()
+    assert target.read_bytes() == lpips_file.read_bytes()
+    loop = tmp_path / "loop.pth"
+    loop.symlink_to(loop)
+    with pytest.raises(UserError, match="loop.pth cannot be read"):
+        store.take_in(loop)
+
+
+def test_a_network_with_something_wrong_is_told_of_by_its_own_name(cache, tmp_path, lins):
+    path = tmp_path / "mine.pth"
+    torch.save(lpips_state([-lin for lin in lins]), path)
+    with pytest.raises(UserError, match="mine.pth has negative weights of channels"):
+        store.take_in(path)
+
+
 def test_checking_an_empty_cache_names_the_next_step(cache):
     with pytest.raises(UserError, match="There is nothing to check in .* run: sgtool weights --fetch inception"):
         store.verify()

@@ -9,7 +9,7 @@ from vgg_files import lpips_state, torchvision_state, write_script
 
 from sgtool.detectors import find_vgg, load_vgg
 from sgtool.detectors.known import KNOWN, known_as
-from sgtool.detectors.weights import VGGFiles
+from sgtool.detectors.weights import VGGFiles, has_channel_weights
 from sgtool.errors import UserError
 
 JIT = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's, of the programs that make these files
@@ -211,3 +211,26 @@ def test_a_flipped_bit_is_found(tmp_path, network_file):
     path = tmp_path / "vgg16.pth"
     path.write_bytes(data)
     assert "the checksum of its part" in refusal(path)
+
+
+def test_names_with_thousands_of_digits_and_odd_characters_are_names(tmp_path, plain, network_file):
+    path = tmp_path / "odd.pth"
+    torch.save({"x" + "1" * 5000: torch.zeros(3), **torchvision_state(plain), "y\x1b[31m0": torch.zeros(2)}, path)
+    assert torch.equal(load_vgg(VGGFiles(path, None))[0].convs[12].bias, plain[28].bias)
+    torch.save({"\x1b[31m." + name: tensor * float("nan") for name, tensor in torchvision_state(plain).items()}, path)
+    assert "\x1b" not in refusal(path)
+
+
+def test_whether_the_weights_of_channels_are_there_is_told_without_reading_them(tmp_path, plain, lins, network_file, lpips_file):
+    assert not has_channel_weights(VGGFiles(network_file, None))
+    assert has_channel_weights(VGGFiles(network_file, lpips_file))
+    path = tmp_path / "both.pth"
+    torch.save({**torchvision_state(plain), **lpips_state(lins)}, path)
+    assert has_channel_weights(VGGFiles(path, None))
+
+
+@JIT
+@pytest.mark.parametrize("kind", ["script", "freeze"])
+def test_a_program_tells_whether_it_has_the_weights_of_channels(tmp_path, plain, lins, kind):
+    write_script(tmp_path / "vgg16.pt", plain, lins, kind)
+    assert has_channel_weights(VGGFiles(tmp_path / "vgg16.pt", None))

@@ -1,5 +1,7 @@
 """What is kept: found again under the same description only, and made anew where it is damaged."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -56,3 +58,26 @@ def test_a_cache_that_cannot_be_written_is_told_of(tmp_path, monkeypatch):
     monkeypatch.setenv("SGTOOL_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="SGTOOL_CACHE"):
         cache.keep(ABOUT, {"rows": ROWS})
+
+
+def test_what_was_not_used_for_the_longest_time_makes_room_and_other_files_stay(monkeypatch):
+    abouts = [{**ABOUT, "count": n} for n in range(4)]
+    for age, about in enumerate(abouts[:3]):
+        cache.keep(about, {"rows": ROWS})
+        os.utime(cache.path_of(about), (age, age))
+    folder = cache.path_of(ABOUT).parent
+    foreign = [folder / "notes.npz", folder / "f.txt", folder / f".{'0' * 64}.npz.new.part"]
+    for path in foreign:
+        path.write_bytes(bytes(10_000))
+        os.utime(path, (0, 0))
+    cache.read(abouts[0], {"rows": (3, None)})  # used now
+    monkeypatch.setattr(cache, "MOST", 2 * cache.path_of(abouts[0]).stat().st_size)
+    cache.keep(abouts[3], {"rows": ROWS})
+    assert [cache.path_of(about).exists() for about in abouts] == [True, False, False, True]
+    assert [path.exists() for path in foreign] == [True, True, False]
+
+
+def test_the_newest_file_stays_though_it_is_larger_than_all_that_may_be_kept(monkeypatch):
+    monkeypatch.setattr(cache, "MOST", 1)
+    cache.keep(ABOUT, {"rows": ROWS})
+    assert cache.path_of(ABOUT).exists()

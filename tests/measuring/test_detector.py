@@ -7,6 +7,7 @@ from PIL import Image
 
 from sgtool.detectors import VGG16
 from sgtool.detectors.inception import InceptionV3
+from sgtool.detectors.weights import VGGFiles
 from sgtool.errors import UserError
 from sgtool.measuring import detector
 from sgtool.metrics.rows import full_precision
@@ -87,6 +88,34 @@ def test_computing_leaves_the_gpus_precision_as_it_was(load):
             assert not torch.backends.cuda.matmul.allow_tf32
     finally:
         torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def test_a_gpus_convolutions_are_exact_while_pictures_are_looked_at(monkeypatch, tmp_path):
+    seen = []
+
+    class Eye(torch.nn.Module):
+        def forward(self, img):
+            seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic))
+            return img.flatten(1)
+
+    (tmp_path / "weights").write_bytes(b"weights")
+    monkeypatch.setattr(detector, "load_vgg_features", lambda files, device: (Eye(), "A note."))
+    before = torch.backends.cudnn.allow_tf32
+    detector.load("vgg16", VGGFiles(tmp_path / "weights", None), 3).features(PICTURES)
+    assert seen == [(False, True)]
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_path_length_without_lpipss_weights_is_refused_when_they_are_looked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("SGTOOL_CACHE", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    path = tmp_path / "weights" / "vgg16.pth"
+    torch.save(VGG16().convs.state_dict(), path)
+    with pytest.raises(UserError, match="LPIPS, and its weights of channels are neither in .*vgg16.pth nor beside it"):
+        detector.find("lpips")
+    assert detector.find("vgg16").network == path
+    torch.save({f"lin{i}": torch.ones(n) for i, n in enumerate((64, 128, 256, 512, 512))}, path.with_name("vgg.pth"))
+    assert detector.find("lpips").lpips == path.with_name("vgg.pth")
 
 
 def test_path_length_wants_lpipss_own_weights(monkeypatch, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sgtool.errors import UserError
-from sgtool.measuring import features
+from sgtool.measuring import collectors
 from sgtool.measuring.features import Need, gather
 from sgtool.measuring.pictures import Made, Stored
 from sgtool.metrics import mean_and_covariance
@@ -91,7 +91,7 @@ def test_a_random_sample_is_kept_by_its_seed(dataset, stub):
 def test_many_pictures_lie_in_a_file_and_are_the_same(dataset, monkeypatch):
     need = Need("pictures", None, "first", 12)
     in_memory = gather(Stored(dataset), [need])[need.key]
-    monkeypatch.setattr(features, "IN_MEMORY", 1000)
+    monkeypatch.setattr(collectors, "IN_MEMORY", 1000)
     in_a_file = gather(Stored(dataset), [need])[need.key]
     assert isinstance(in_a_file, np.memmap)
     np.testing.assert_array_equal(in_a_file, in_memory)
@@ -112,3 +112,27 @@ def test_a_detector_that_gives_no_rows_is_refused(dataset, stub):
     flat = dataclasses.replace(stub, features=lambda pictures: pictures.float().mean(dim=(1, 2, 3)))
     with pytest.raises(UserError, match=r"--detector stub: it gives \[12\] for 12 pictures"):
         gather(Stored(dataset), [Need("rows", flat, "first", 12)])
+
+
+def test_means_and_covariances_depend_on_the_order_of_rows_alone(stub, monkeypatch):
+    monkeypatch.setattr(collectors, "AT_ONCE", 16)
+    rows = np.random.RandomState(0).randn(100, 6).astype(np.float32)
+    found = []
+    for sizes in ([100], [1] * 100, [33, 33, 34], [15, 70, 15]):
+        collector = collectors.Statistics(100)
+        for part in np.split(rows, np.cumsum(sizes)[:-1]):
+            collector.add(part, stub)
+        found.append(collector.result())
+    for mu, sigma in found[1:]:
+        np.testing.assert_array_equal(mu, found[0][0])
+        np.testing.assert_array_equal(sigma, found[0][1])
+    np.testing.assert_allclose(found[0][1], np.cov(rows.T, bias=True), atol=1e-12)
+
+
+def test_a_cache_that_is_full_costs_a_warning_and_not_the_number(dataset, stub, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SGTOOL_CACHE", str(tmp_path / "file"))
+    warned, need = [], Need("statistics", stub, "first", 12)
+    found = gather(Stored(dataset), [need], cached=True, warn=warned.append)
+    assert found[need.key][0].shape == (12,)
+    assert warned[0].startswith("What was computed of twelve is not kept: ")

@@ -51,7 +51,7 @@ def test_the_numbers_are_those_of_the_functions(sets):
 def test_a_second_measurement_is_the_same_and_takes_the_real_pictures_from_the_cache(sets, monkeypatch):
     first = values(measure(Request(metrics="fid64_full,pr16_3", **sets))[0])
     looked = []
-    measuring = sys.modules["sgtool.measuring.measure"]
+    measuring = sys.modules["sgtool.measuring.work"]
     keep = measuring.gather
 
     def gather(source, needs, **options):

@@ -1,6 +1,8 @@
 """Results as a table, as lines of JSON that programs read, and as a sheet of pairs."""
 
+import errno
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -56,7 +58,7 @@ def test_lines_are_added_and_a_broken_last_line_is_ended(tmp_path):
     results.append(path, '{"a": 3}')
     assert path.read_text().splitlines() == ['{"a": 1}', '{"a":', '{"a": 2}', '{"a": 3}']
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UserError, match="folder cannot be read"):
+    with pytest.raises(UserError, match="folder could not be written: .*another --outdir"):
         results.append(tmp_path / "folder", "x")
 
 
@@ -84,3 +86,24 @@ def test_the_sheet_has_the_nearest_pairs_in_order(model, dataset, tmp_path, stub
     (tmp_path / "other.png").write_bytes(b"mine")
     with pytest.raises(UserError, match="not replaced"):
         results.write_pairs(tmp_path / "other.png", protocol, found, made, real, {})
+
+
+def test_processes_that_write_at_once_lose_no_line(tmp_path):
+    path = tmp_path / "metric-x.jsonl"
+    lines = [json.dumps({"a": i, "b": "x" * 5000}) for i in range(40)]
+    with ThreadPoolExecutor(8) as pool:  # the lock is of an open file, so threads compete as processes do
+        list(pool.map(lambda line: results.append(path, line), lines))
+    assert sorted(path.read_text().splitlines()) == sorted(lines)
+
+
+def test_a_line_that_does_not_fit_on_the_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "metric-x.jsonl"
+    results.append(path, '{"a": 1}')
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(results.os, "fsync", full)
+    with pytest.raises(UserError, match="could not be written: No space left on device"):
+        results.append(path, '{"a": 2}')
+    assert path.read_text() == '{"a": 1}\n'

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from sgtool.metrics import sliced_wasserstein, sliced_wasserstein_levels
-from sgtool.metrics.wasserstein import double, halve, laplacian_pyramid, pyramid_sizes, wasserstein_1d
+from sgtool.metrics.pyramid import double, halve, laplacian_pyramid, pyramid_sizes
+from sgtool.metrics.wasserstein import wasserstein_1d
 
 
 def smooth_pictures(number, channels, height, width, seed, sigma=1.5):

@@ -134,10 +134,17 @@ OPTIONS = {  # option: (value, field, expected)
     "tick": (0.5, "tick", 0.5),
     "snap": (1, "snap", 1),
     "metrics": ((), "metrics", ()),
+    "metrics_share": (25.0, "metrics_share", 25.0),
     "workers": (1, "workers", 1),
     "nobench": (True, "nobench", True),
     "allow_tf32": (True, "allow_tf32", True),
+    "keep": (3, "keep", 3),
+    "keep_every": (0.5, "keep_every", 0.5),
+    "disk_budget": (1.5, "disk_budget", 1.5),
     "precision": ("bf16", "precision", "bf16"),
+    "on_nan": ("stop", "on_nan", "stop"),
+    "on_collapse": ("rollback", "on_collapse", "rollback"),
+    "held_out": ("rest.zip", "held_out", "rest.zip"),
 }
 
 
@@ -151,8 +158,14 @@ def test_an_option_sets_its_number_and_what_follows_from_it_alone(name):
 
 
 def test_every_option_has_a_field_or_an_effect_of_its_own():
-    tested = {*OPTIONS, "cfg", "gpus", "cond", "p", "fp32", "transfer", "grow"}
+    tested = {*OPTIONS, "freeze_mapping", "cfg", "gpus", "cond", "p", "fp32", "transfer", "grow"}
     assert {field.name for field in dataclasses.fields(Options)} == tested
+
+
+def test_processes_share_the_batch_and_leave_it_as_it_is():
+    one, four = resolved(batch=32), resolved(batch=32, gpus=4)
+    assert four.batch_gpu == 8
+    assert {name for name, value in one.as_dict().items() if four.as_dict()[name] != value} == {"batch_gpu"}
 
 
 def test_labels_are_used_when_asked_for():
@@ -213,7 +226,7 @@ def test_gamma_of_a_wide_picture_counts_its_pixels():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gpus": 2}, "--gpus 2: this version trains with one process."),
+        ({"gpus": 0}, "--gpus 0: it must be 1 or more."),
         ({"gamma": -1.0}, "--gamma -1.0: it must be 0.0 or more."),
         ({"gamma": float("nan")}, "--gamma nan: it must be 0.0 or more."),
         ({"glr": float("inf")}, "--glr inf"),
@@ -223,6 +236,9 @@ def test_gamma_of_a_wide_picture_counts_its_pixels():
         ({"map_depth": 0}, "--map-depth 0: it must be 1 or more."),
         ({"tick": 0.0}, "--tick 0: a tick needs at least some pictures"),
         ({"snap": 0}, "--snap 0: it must be 1 or more."),
+        ({"keep": 0}, "--keep 0: it must be 1 or more."),
+        ({"keep_every": 0.0}, "--keep-every 0.0: it must be more than 0."),
+        ({"disk_budget": float("nan")}, "--disk-budget nan: it must be more than 0."),
         ({"freezed": -1}, "--freezed -1: it must be 0 or more."),
         ({"seed": -1}, "--seed -1: it must be from 0 to 4294967295."),
         ({"aug": "fixed", "p": 1.5}, "--p 1.5: it must be from 0 to 1."),
@@ -233,6 +249,8 @@ def test_gamma_of_a_wide_picture_counts_its_pixels():
         ({"batch_gpu": 64}, "--batch 16 is no multiple of --batch-gpu 64."),
         ({"batch": 8, "mbstd_group": 3}, "--mbstd-group 3 does not divide the batch of 8"),
         ({"mbstd_group": 5}, "--mbstd-group 5 does not divide the batch of 16"),
+        ({"batch": 32, "gpus": 3}, "--batch 32 is no multiple of --gpus 3."),
+        ({"batch": 32, "gpus": 2, "batch_gpu": 32}, "2 processes with --batch-gpu 32 take 64 pictures at a time."),
         ({"cond": True}, "--cond: faces has no labels."),
         ({"fp32": True, "precision": "bf16"}, "--fp32 and --precision bf16 contradict each other."),
     ],

@@ -70,7 +70,7 @@ def test_data_too_large_to_keep_in_memory_give_the_same_batches(data, batches, m
 
 def test_mirrored_data_show_every_picture_both_ways_in_an_epoch(data, batches):
     dataset = open_dataset(data)
-    images = torch.cat([b.images for b in batches(dataset.mirrored(), 25, batch=4)])
+    images = torch.cat([b.images for b in batches(dataset.mirrored(), 25, batch=4, batch_gpu=4)])
     expected = to_float(torch.from_numpy(np.stack([dataset[i][0] for i in range(50)])))
     expected = torch.cat([expected, expected.flip(3)])
     assert torch.equal(torch.unique(images, dim=0), torch.unique(expected, dim=0))

@@ -3,10 +3,11 @@
 import dataclasses
 import os
 import signal
-from types import SimpleNamespace
+import time
 
 import pytest
 
+from sgtool.distributed import ALONE, World
 from sgtool.training import loop
 from sgtool.training.loop import Stop, run_loop
 from sgtool.training.meter import Meter
@@ -15,8 +16,10 @@ from sgtool.training.meter import Meter
 class State:
     """Counts pictures."""
 
+    world_of = ALONE
+
     def __init__(self, config):
-        self.config, self.meter = config, Meter()
+        self.config, self.meter, self.world = config, Meter(), self.world_of
         self.nimg = self.tick = self.tick_start_nimg = 0
         self.elapsed = 0.0
 
@@ -35,11 +38,11 @@ def run(config, monkeypatch):
 
     monkeypatch.setattr(loop, "train_step", step)
 
-    def start(stop=None, reports=(), **changes):
+    def start(stop=None, reports=(), between=(), **changes):
         changed = dataclasses.replace(config, **{"batch": 32, "kimg": 1} | changes)
         state, ticks = State(changed), []
         reports = [lambda state, tick: ticks.append(tick), *reports]
-        done = run_loop(state, changed, iter(lambda: None, 0), None, reports, stop or SimpleNamespace(signal=None))
+        done = run_loop(state, iter(lambda: None, 0), None, reports, stop or Stop(), between)
         return state, ticks, done
 
     return start
@@ -85,3 +88,37 @@ def test_handlers_are_given_back_and_a_second_interrupt_ends_at_once():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_what_is_called_between_steps_may_change_the_configuration(run):
+    def longer(state):
+        if state.nimg == 64:
+            state.config = dataclasses.replace(state.config, kimg=2)
+
+    state, _, done = run(between=[longer], tick=0.5)
+    assert done
+    assert state.nimg == 2016
+
+
+def test_it_is_known_how_long_each_report_took(run):
+    class Slow:
+        def __call__(self, state, tick):
+            time.sleep(0.02)
+
+    _, ticks, _ = run(reports=[Slow()], tick=0.5)
+    assert ticks[0].report_seconds == {}
+    assert ticks[1].report_seconds["Slow"] >= 0.02
+
+
+def test_processes_that_write_nothing_call_reports_for_all_only(run, monkeypatch):
+    class ForAll:
+        everywhere, calls = True, 0
+
+        def __call__(self, state, tick):
+            self.calls += 1
+
+    report = ForAll()
+    monkeypatch.setattr(State, "world_of", World(rank=1))
+    _, ticks, _ = run(reports=[report], tick=0.5)
+    assert ticks == []
+    assert report.calls == 3

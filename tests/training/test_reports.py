@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -12,8 +13,9 @@ import torch
 from sgtool.errors import UserError
 from sgtool.training import reports
 from sgtool.training.ada import Ada
+from sgtool.training.lines import append_line, keep_until
 from sgtool.training.loop import Tick
-from sgtool.training.reports import Log, StatsFile, StatusLine, append_line, duration, keep_until
+from sgtool.training.reports import Log, StatsFile, StatusLine, duration
 
 
 @pytest.fixture
@@ -26,7 +28,13 @@ def state(config):
 
 def tick(number=3, **changes):
     stats = {"Loss/G/loss": {"num": 4, "mean": 0.9, "std": 0.1}, "Loss/D/loss": {"num": 4, "mean": 1.25, "std": 0.1}}
-    values = {"stats": stats, "images": 200, "seconds": 4.0, "data_seconds": 0.2, "report_seconds": 1.5}
+    values = {
+        "stats": stats,
+        "images": 200,
+        "seconds": 4.0,
+        "data_seconds": 0.2,
+        "report_seconds": {"PictureGrid": 1.0, "Metrics": 0.5},
+    }
     return Tick(number, **values | {"is_snapshot": True, "done": False} | changes)
 
 
@@ -90,6 +98,7 @@ def test_stats_have_one_line_a_tick(state, tmp_path, monkeypatch):
     assert first["Loss/G/loss"] == {"num": 4, "mean": 0.9, "std": 0.1}
     assert first["Progress/kimg"] == {"num": 1, "mean": 0.4, "std": 0.0}
     assert first["Timing/sec_per_kimg"]["mean"] == 20
+    assert [first[f"Timing/{name}"]["mean"] for name in ("maintenance_sec", "reports/Metrics")] == [1.5, 0.5]
     assert "Progress/rt" not in first
     assert second["Progress/rt"]["mean"] == 0.5
 
@@ -104,6 +113,26 @@ def test_events_are_written_where_tensorboard_is_installed(state, tmp_path, monk
     StatsFile(tmp_path, 0)(state, tick())
     assert ("Loss/G/loss", 0.9, 2) in written
     assert ("Progress/kimg", 2.0, 2) in written
+
+
+def test_events_that_find_no_space_go_on_in_a_new_file_and_the_table_has_every_line(state, tmp_path, monkeypatch):
+    written = []
+
+    def full(*arguments, **keywords):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def note(name, value, global_step):
+        written.append(global_step)
+
+    broken = SimpleNamespace(add_scalar=full, flush=lambda: None)
+    whole = SimpleNamespace(add_scalar=note, flush=lambda: None)
+    writers = iter([broken, whole])
+    monkeypatch.setattr(reports, "_tensorboard", lambda folder, nimg: next(writers))
+    file = StatsFile(tmp_path, 0)
+    for state.nimg in (1000, 2000, 3000):
+        file(state, tick())
+    assert set(written) == {2, 3}
+    assert [json.loads(line)["nimg"] for line in (tmp_path / "stats.jsonl").read_text().splitlines()] == [1000, 2000, 3000]
 
 
 def test_lines_after_the_checkpoint_and_half_lines_are_dropped(tmp_path):
@@ -122,7 +151,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     def full(*arguments, **keywords):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("builtins.open", full)
+    monkeypatch.setattr(os, "open", full)
     with pytest.raises(
         UserError, match=r"stats.jsonl could not be written: No space left on device. Free some space, then go on"
     ):

@@ -16,6 +16,7 @@ import torch
 
 from sgtool import snapshots
 from sgtool.datasets import open_dataset
+from sgtool.distributed import ALONE
 from sgtool.errors import UserError
 from sgtool.snapshots.container import read_container, write_container
 from sgtool.training import reports
@@ -26,7 +27,7 @@ from sgtool.training.resolve import Options, resolve
 from sgtool.training.resume import newest_agreeing
 from sgtool.training.run import train
 
-TIMING = ("Timing/", "Resources/", "timestamp", "total_time")
+TIMING = ("Timing/", "Resources/", "timestamp", "total_time", "Health/")  # the last: measured as often as time permits
 FILES = ("stats.jsonl", "metric-swd.jsonl", "metric-msssim.jsonl")
 
 
@@ -132,6 +133,7 @@ def test_the_unstopped_run_passes_every_kind_of_boundary(unstopped):
         "tick_start_nimg": 1024,
         "elapsed": 0,
         "nonfinite": 0,
+        "attempt": 0,
     }
     rows = lines(unstopped)["stats.jsonl"]
     assert [row["nimg"] for row in rows] == [32, 256, 480, 704, 928, 1024]
@@ -156,7 +158,7 @@ def test_reports_and_workers_do_not_change_the_training(start, unstopped, differ
     start(resume=folder, tick=0.1, snap=5, metrics=("swd",), workers=2)
     assert (folder / "metric-swd.jsonl").exists()
     found, expected = checkpoint(folder)["state"], checkpoint(unstopped)["state"]
-    for part in ("networks", "optimizers", "ada", "pl_mean", "random"):
+    for part in ("networks", "optimizers", "ada", "pl_mean"):
         assert differences(found[part], expected[part]) == []
 
 
@@ -260,7 +262,8 @@ def test_auto_takes_the_newest_run_that_agrees(start, write_dataset, tmp_path):
     other_settings = start(steps=1, gamma=3.0)
     other_data = start(steps=1, data=write_dataset(tmp_path / "noise.zip", seed=9))
     unfinished = start(steps=1)
-    (unfinished / "checkpoint.pkl").unlink()
+    for path in unfinished.glob("checkpoint*.pkl"):
+        path.unlink()
     assert [path.name[:5] for path in (first, second, other_settings, other_data, unfinished)] == [f"0000{i}" for i in range(5)]
     assert start(steps=2, resume="auto") == unfinished  # the helper's newest folder; no other was made
     counts = [checkpoint(path)["state"]["counters"]["step"] for path in (first, second, other_settings, other_data)]
@@ -322,22 +325,43 @@ def test_data_that_have_gone_are_named(stopped, tmp_path):
         train(resume=stopped, device="cpu")
 
 
-def test_a_checkpoint_cut_in_half_leads_to_the_one_before(stopped, start, unstopped, differences):
-    whole = (stopped / "checkpoint.pkl").read_bytes()
-    (stopped / "checkpoint.pkl").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError) as error:
-        train(resume=stopped, device="cpu")
-    previous = stopped / "checkpoint-previous.pkl"
-    assert error.value.message.endswith(f"The checkpoint before it is there: --resume {previous}")
-    assert "damaged" in error.value.message
-    start(resume=previous)
+def cut(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "a part missing", "auto"])
+def test_after_damage_a_run_goes_on_from_the_checkpoint_before_and_says_so(
+    stopped, start, unstopped, differences, capsys, damage
+):
+    path = stopped / "checkpoint.pkl"
+    if damage == "gone":
+        path.unlink()
+    elif damage == "a part missing":
+        write_container({key: value for key, value in checkpoint(stopped).items() if key != "options"}, path, "checkpoint")
+    else:
+        cut(path)
+    start(resume="auto" if damage == "auto" else stopped)
+    words = {"gone": "does not exist", "a part missing": "lacks a part of the training state"}.get(damage, "damaged")
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Warning: ")]
+    assert len(told) == 1
+    assert words in told[0]
+    assert told[0].endswith("Going on from the one before it, checkpoint-previous.pkl.")
     compare_without_pictures(stopped, unstopped, differences)
+    assert read_container(stopped / "checkpoint-previous.pkl", "checkpoint")["state"]["counters"]["nimg"] < 1024
 
 
-def test_a_checkpoint_with_a_part_missing_is_refused(stopped):
-    contents = checkpoint(stopped)
-    write_container({key: value for key, value in contents.items() if key != "options"}, stopped / "checkpoint.pkl", "checkpoint")
-    with pytest.raises(UserError, match="lacks a part of the training state"):
+def test_where_both_checkpoints_are_damaged_the_newest_snapshot_is_named(stopped):
+    for name in ("checkpoint.pkl", "checkpoint-previous.pkl"):
+        cut(stopped / name)
+    for resume in (stopped, stopped / "checkpoint.pkl"):
+        with pytest.raises(UserError) as error:
+            train(resume=resume, device="cpu")
+        assert "checkpoint-previous.pkl, the one before it, cannot be read either. " in error.value.message
+        assert error.value.message.endswith(f"newest snapshot: --resume {stopped / 'network-snapshot-000001.pkl'}")
+    for path in stopped.glob("network-snapshot-*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"There is no snapshot either: start a new run\.$"):
         train(resume=stopped, device="cpu")
 
 
@@ -359,7 +383,15 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
 # --- runs of older versions
 
 
-LATER = ("precision", "generator", "discriminator", "source")  # fields that older versions did not know
+LATER = (
+    "precision",
+    "generator",
+    "discriminator",
+    "source",
+    "keep",
+    "keep_every",
+    "disk_budget",
+)  # fields that older versions did not know
 
 
 def test_a_run_of_an_older_version_goes_on(stopped, start):
@@ -369,7 +401,7 @@ def test_a_run_of_an_older_version_goes_on(stopped, start):
     write_container(contents, stopped / "checkpoint.pkl", "checkpoint")
     start(steps=1, resume=stopped, kimg=2)
     assert checkpoint(stopped)["state"]["counters"]["nimg"] == 1024 + 32
-    assert [checkpoint(stopped)["config"][name] for name in LATER] == ["auto", None, None, None]
+    assert [checkpoint(stopped)["config"][name] for name in LATER] == ["auto", *[None] * 6]
 
 
 def test_auto_goes_on_with_a_run_of_an_older_version(start):
@@ -434,10 +466,10 @@ KINDS = [("cpu", "cpu", 0), ("cpu", "cuda", 1), ("cuda", "cpu", 1), ("cuda", "cu
 @pytest.mark.parametrize(("written", "device", "said"), KINDS)
 def test_going_on_with_another_kind_of_device_is_said_to_be_inexact(monkeypatch, written, device, said):
     state = SimpleNamespace(load_state_dict=lambda values: None)
-    monkeypatch.setattr(run_module.TrainState, "fresh", lambda config, device: state)
-    checkpoint = {"state": {"random": {"cpu": None, written: None}}}
+    monkeypatch.setattr(run_module.TrainState, "fresh", lambda config, device, world, changes: state)
+    checkpoint = {"state": {"device": written}}
     plan = SimpleNamespace(config=None, device=SimpleNamespace(type=device), checkpoint=checkpoint, source=None)
     lines = []
-    assert run_module.start_state(plan, lines.append) is state
+    assert run_module.start_state(plan, lines.append, ALONE) is state
     assert len(lines) == said
     assert all(f"written on {written}: on {device} it goes on" in line for line in lines)

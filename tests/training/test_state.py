@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import itertools
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from sgtool.datasets import open_dataset
 from sgtool.snapshots.container import read_container
 from sgtool.training.data import Loader
 from sgtool.training.run import make_augment
-from sgtool.training.state import TrainState, random_state, set_random_state
+from sgtool.training.state import TrainState
 from sgtool.training.step import train_step
 
 STEPS = 21
@@ -72,7 +71,9 @@ def inside(state):
                 contents[f"{name}.flags"] = [[m.training for m in value.modules()], [p.requires_grad for p in value.parameters()]]
         elif name in ("ada", "meter"):
             contents[name] = dict(vars(value))
-        elif name not in ("config", "device"):
+        elif name == "health":
+            contents[name] = value.state_dict()  # its parameters are the networks'
+        elif name not in ("config", "asked", "device", "world", "gradient_sums"):
             contents[name] = value
     return contents
 
@@ -144,7 +145,9 @@ def test_the_comparison_rests_on_signs_near_the_target(undecided, advance):
 def test_every_attribute_comes_back_from_a_file(augmented, undecided, advance, differences, tmp_path):
     """Half-filled sums of ADA and of the statistics too: at step 19 neither is at a boundary."""
     state = advance(undecided(), 19)
-    state.nonfinite = 3
+    state.nonfinite, state.attempt = 3, 1
+    state.rollbacks.append({"nimg": 8, "to": 4, "reason": "test"})
+    state.changes.append({"nimg": 5, "field": "snap", "from": 1, "to": 2, "why": "test"})
     state.save(tmp_path / "c.pkl", {})
     again = TrainState.fresh(dataclasses.replace(augmented, seed=77), "cpu")
     fresh = copy.deepcopy(inside(again))
@@ -159,14 +162,32 @@ def test_every_attribute_comes_back_from_a_file(augmented, undecided, advance, d
     assert changed == expected.keys() - constant
 
 
-def test_random_numbers_go_on_where_they_were(config, tmp_path):
-    state = TrainState.fresh(config, "cpu")
-    torch.randn(5)
-    state.save(tmp_path / "c.pkl", {})
+def test_a_step_draws_nothing_from_the_generators_of_the_process(config, advance, differences):
+    """So that a checkpoint needs none of their states, whatever else draws from them."""
+    torch.manual_seed(4)
     expected = torch.randn(5)
-    torch.manual_seed(1)
-    state.load_state_dict(read_container(tmp_path / "c.pkl", "checkpoint")["state"])
+    one, two = TrainState.fresh(config, "cpu"), TrainState.fresh(config, "cpu")
+    torch.manual_seed(4)
+    advance(one, 5)
     assert torch.equal(torch.randn(5), expected)
+    assert differences(advance(two, 5).state_dict(), one.state_dict()) == []
+
+
+def test_after_going_back_other_numbers_are_drawn(config, advance, differences):
+    one, two = TrainState.fresh(config, "cpu"), TrainState.fresh(config, "cpu")
+    two.attempt = 1
+    assert "networks.G.mapping.fc0.weight" in differences(advance(one, 1).state_dict(), advance(two, 1).state_dict())
+
+
+def test_changes_of_the_configuration_come_back_with_the_state(config, tmp_path):
+    note = {"nimg": 80, "field": "glr", "from": config.glr, "to": 0.001, "why": "test"}
+    state = TrainState.fresh(config, "cpu", changes=[note])
+    assert (state.config.glr, state.asked.glr) == (0.001, config.glr)
+    assert state.opt_G.param_groups[0]["lr"] == pytest.approx(0.0008)
+    state.save(tmp_path / "c.pkl", {})
+    contents = read_container(tmp_path / "c.pkl", "checkpoint")
+    assert contents["config"] == config.as_dict()
+    assert contents["state"]["changes"] == [note]
 
 
 def test_the_seed_alone_decides_the_start(config, differences):
@@ -185,12 +206,3 @@ def test_optimizers_are_those_of_lazy_regularization(config):
     assert len(D["params"]) == len(list(state.D.parameters())) - 4
     assert not any(parameter.requires_grad for parameter in state.G_ema.parameters())
     assert (state.G.training, state.D.training, state.G_ema.training) == (True, True, False)
-
-
-def test_a_state_of_a_cpu_can_be_taken_to_another_kind_of_device():
-    torch.manual_seed(3)
-    state = random_state(torch.device("cpu"))
-    expected = torch.rand(3)
-    for kind in ("cuda", "mps", "cpu"):
-        set_random_state(state, SimpleNamespace(type=kind))
-        assert torch.equal(torch.rand(3), expected)

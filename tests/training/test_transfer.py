@@ -1,16 +1,18 @@
 """Starting from a snapshot: its architecture is adopted, what fits is copied, the rest is new and named."""
 
-import copy
 import dataclasses
 import json
 import re
 import signal
+import zipfile
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from sgtool import snapshots
+from sgtool.distributed import ALONE
 from sgtool.errors import UserError
 from sgtool.networks import build_discriminator, build_generator
 from sgtool.snapshots import Snapshot
@@ -18,9 +20,9 @@ from sgtool.snapshots.container import read_container
 from sgtool.training import reports, transfer
 from sgtool.training import run as run_module
 from sgtool.training.loop import Stop
-from sgtool.training.meter import Meter
 from sgtool.training.pictures import PictureGrid
 from sgtool.training.run import make_augment, train
+from sgtool.training.shares import parts_of
 from sgtool.training.step import Batch, d_main, g_main
 
 ODD_G = {
@@ -53,6 +55,7 @@ PLAIN_G = {
     "synthesis_kwargs": {"channel_base": 128, "channel_max": 8},
 }
 PLAIN_D = {"c_dim": 0, "img_resolution": 16, "img_channels": 1, "channel_base": 128, "channel_max": 8}
+RUN = run_module.run
 SHORT = {"kimg": 1, "batch": 8, "metrics": (), "tick": 0.1, "snap": 50, "device": "cpu"}
 
 
@@ -105,7 +108,13 @@ def planned(monkeypatch, tmp_path, data):
 
     def plan(source, **options):
         seen = {}
-        monkeypatch.setattr(run_module, "run_loop", lambda state, config, *rest: seen.update(state=state, config=config) or True)
+
+        def only_start(plan, log, world):
+            seen.update(state=run_module.start_state(plan, log, world), config=plan.config)
+            run_module.write_options(plan)
+            return plan.folder
+
+        monkeypatch.setattr(run_module, "run", only_start)
         folder = train(**{"data": data, "outdir": tmp_path / "runs", "resume": source} | SHORT | options)
         return seen["state"], seen["config"], folder
 
@@ -156,15 +165,14 @@ def test_an_odd_architecture_is_adopted_and_its_first_losses_are_the_sources(wri
     snapshot = snapshots.load(source)
     for name in ("G_ema", "G", "D"):
         assert differences(getattr(state, name).state_dict(), getattr(snapshot, name).state_dict()) == []
-    images, c = torch.rand(8, 1, 16, 16) * 2 - 1, torch.zeros(8, 0)
+    batch = Batch(torch.rand(8, 1, 16, 16) * 2 - 1, torch.zeros(8, 0))
+    (part,) = parts_of(batch, config, ALONE, (config.seed, 0, 0, 0))
     for phase in (g_main, d_main):
         losses = []
         for networks in (state, snapshot):
-            torch.manual_seed(7)
-            trainer = SimpleNamespace(
-                G=networks.G, D=networks.D, ada=copy.deepcopy(state.ada), meter=Meter(), device=state.device
-            )
-            losses.append(phase(trainer, config, Batch(images, c), make_augment(config, state.device)).item())
+            trainer = SimpleNamespace(G=networks.G, D=networks.D, ada=state.ada, device=state.device, world=ALONE)
+            loss, _ = phase(trainer, config, part, make_augment(config, state.device), None)
+            losses.append(loss.item())
         assert losses[0] == losses[1]
 
 
@@ -346,11 +354,109 @@ def test_the_same_classes_are_copied_and_other_names_warned_of(write_source, dat
     assert transfer.describe(source, config, None) == same
 
 
+def with_vectors(data, path, width=4):
+    """Copy a dataset, with vectors for labels."""
+    rng = np.random.RandomState(0)
+    with zipfile.ZipFile(data) as source, zipfile.ZipFile(path, "w") as target:
+        names = [name for name in source.namelist() if name.endswith(".png")]
+        for name in names:
+            target.writestr(name, source.read(name))
+        labels = [[name, rng.randn(width).round(3).tolist()] for name in names]
+        target.writestr("dataset.json", json.dumps({"labels": labels}))
+    return path
+
+
+@pytest.mark.parametrize(("c_dim", "new_in_D"), [(0, "mapping, b4.out"), (3, "mapping.embed")])
+def test_vectors_take_the_place_of_classes_and_of_no_labels_and_are_trained(
+    write_source, planned, stopped_after, data, tmp_path, capsys, c_dim, new_in_D
+):
+    source = write_source(with_labels(PLAIN_G, c_dim), with_labels(PLAIN_D, c_dim))
+    vectors = with_vectors(data, tmp_path / "vectors.zip")
+    state, config, _ = planned(source, cond=True, data=vectors)
+    text = capsys.readouterr().out
+    before = f"labels of width {c_dim}" if c_dim else "no labels"
+    assert f"The source has {before}, this run labels of width 4: the layers that depend on them begin anew." in text
+    assert f"new: {new_in_D}\n" in text
+    assert (config.c_dim, state.G.mapping.embed.weight.shape[1]) == (4, 4)
+    snapshot = snapshots.load(source)
+    synthesis = [key for key in tensors(snapshot.G) if key.startswith("synthesis.")]
+    assert equal(tensors(state.G), tensors(snapshot.G), [*synthesis, "mapping.fc1.weight"])
+    start = state.G.mapping.embed.weight.clone()
+    with pytest.MonkeyPatch.context() as undone:
+        undone.setattr(run_module, "run", RUN)
+        stopped_after(2, data=vectors, outdir=tmp_path / "trained", resume=source, cond=True, **SHORT)
+    (folder,) = (tmp_path / "trained").iterdir()
+    trained = read_container(folder / "checkpoint.pkl", "checkpoint")["state"]
+    assert trained["counters"]["nonfinite"] == 0
+    assert not torch.equal(trained["networks"]["G"]["mapping.embed.weight"], start)
+
+
 def test_a_discriminator_that_says_it_has_no_label_map_gets_one(write_source, planned):
     state, config, _ = planned(write_source(D=PLAIN_D | {"cmap_dim": 0}), cond=True)
     assert state.D.b4.out.weight.shape == (8, 8)
     state, _, _ = planned(write_source(D=with_labels(PLAIN_D, 2) | {"cmap_dim": 6}), cond=True)
     assert state.D.b4.out.weight.shape == (6, 8)
+
+
+# --- a mapping network that is not trained
+
+
+def mapping_of(state):
+    return {key: x for key, x in state["networks"]["G"].items() if key.startswith("mapping.") and "w_avg" not in key}
+
+
+def test_a_frozen_mapping_network_stays_while_the_rest_is_trained(write_source, stopped_after, data, tmp_path, differences):
+    source = write_source(with_labels(PLAIN_G, 3), with_labels(PLAIN_D, 3))
+    given = {"data": data, "resume": source, "cond": True, "freeze_mapping": True, "glr": 0.01} | SHORT
+    stopped_after(5, outdir=tmp_path / "whole", **given)
+    stopped_after(2, outdir=tmp_path / "parts", **given)
+    whole, parts = (next((tmp_path / name).iterdir()) for name in ("whole", "parts"))
+    assert whole.name.endswith("-transfer-freezemapping")
+    stopped_after(3, resume=parts, device="cpu")
+    one, two = (read_container(folder / "checkpoint.pkl", "checkpoint") for folder in (whole, parts))
+    assert differences(one, two, ignored=["counters.elapsed", "timestamp"]) == []
+    old, new = tensors(snapshots.load(source).G), one["state"]["networks"]["G"]
+    mapping = mapping_of(one["state"])
+    assert len(mapping) == 6  # embed, fc0, fc1
+    assert equal(mapping, old, mapping)
+    assert not torch.equal(new["synthesis.b16.conv1.weight"], old["synthesis.b16.conv1.weight"])
+    assert one["config"]["freeze_mapping"] is True
+    kept = one["state"]["optimizers"]["opt_G"]["state"]
+    assert len(kept) == len(list(build_generator(**with_labels(PLAIN_G, 3)).synthesis.parameters()))
+
+
+def test_without_the_option_the_mapping_network_is_trained(write_source, stopped_after, data, tmp_path):
+    source = write_source()
+    stopped_after(2, data=data, outdir=tmp_path / "runs", resume=source, glr=0.01, **SHORT)
+    (folder,) = (tmp_path / "runs").iterdir()
+    mapping = mapping_of(read_container(folder / "checkpoint.pkl", "checkpoint")["state"])
+    old = tensors(snapshots.load(source).G)
+    assert [key for key in mapping if torch.equal(mapping[key], old[key])] == []
+
+
+@pytest.mark.parametrize(
+    ("c_dim", "options", "words"),
+    [
+        (0, {"cond": True}, "--freeze-mapping: G's mapping.fc0 begins anew in part, and frozen it would never learn."),
+        (5, {"cond": True}, "--freeze-mapping: G's mapping.embed begins anew, and frozen it would never learn."),
+        (0, {"grow": True, "map_depth": 3}, "--freeze-mapping: G's mapping.fc2 begins anew, and"),
+    ],
+)
+def test_what_begins_anew_in_the_mapping_network_is_not_frozen(write_source, refusal, c_dim, options, words):
+    source = write_source(with_labels(PLAIN_G, c_dim), with_labels(PLAIN_D, c_dim))
+    assert words in refusal(source, freeze_mapping=True, **options)
+
+
+def test_a_mapping_network_whose_labels_are_left_behind_can_be_frozen(write_source, planned):
+    state, _, _ = planned(write_source(with_labels(PLAIN_G, 3), with_labels(PLAIN_D, 3)), freeze_mapping=True)
+    assert [name for name, parameter in state.G.mapping.named_parameters() if parameter.requires_grad] == []
+    assert all(parameter.requires_grad for parameter in state.G.synthesis.parameters())
+
+
+@pytest.mark.parametrize("resume", [None, "auto", "noresume"])
+def test_a_mapping_network_of_random_weights_is_not_frozen(refusal, resume):
+    words = "--freeze-mapping: the mapping network of a run from nothing would stay random. Name a trained network by --resume."
+    assert words == refusal(resume, freeze_mapping=True)
 
 
 # --- growing

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from sgtool.detectors import vgg_features
 from sgtool.detectors.weights import VGGFiles
 from sgtool.errors import UserError
-from sgtool.measuring import vgg_features
 
 WIDTHS = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"]
 THIN = 6

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from sgtool.detectors import load_vgg
 from sgtool.detectors.inception import resize
 from sgtool.detectors.reading import numbers_of
+from sgtool.detectors.weights import load_vgg
 from sgtool.errors import UserError
 from sgtool.snapshots.tensor_files import opened_tensors
 
@@ -20,7 +20,7 @@ class VGGFeatures(nn.Module):
     """VGG16 up to its second fully connected layer, relu included.
 
     Simonyan and Zisserman (2015), table 1, configuration D; used by Kynkaanniemi et al. (2019), section 3. Pictures are
-    resized to 224 x 224 as torch-fidelity does for precision and recall: bilinearly, without averaging.
+    resized to 224 x 224 by the rule of TensorFlow 1, as for Inception-v3: see `inception.resize`.
 
     Args:
         convolutions: `VGG16`.
