@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import os
+import re
 
 import torch
 import torch.distributed as dist
@@ -97,9 +98,36 @@ def _peers():
         raise PeerLost(f"Another process of this job ended or did not answer; see what it said. ({text})") from error
 
 
+def place_in_job():
+    """Return (rank, size, local rank) as torchrun, `launched` or a scheduler in their way set them; (0, 1, 0) without them.
+
+    Raises:
+        UserError: they are no numbers, or do not fit together.
+    """
+    size = _whole("WORLD_SIZE", 1)
+    if size == 1:
+        return 0, 1, 0
+    if "RANK" not in os.environ:
+        raise UserError(
+            f"WORLD_SIZE is {size} in the environment, but RANK is not set. Start the processes with torchrun, or unset WORLD_SIZE."
+        )
+    rank = _whole("RANK", 0)
+    if not 0 <= rank < size:
+        raise UserError(f"RANK is {rank} in the environment, and WORLD_SIZE {size}. Start the processes with torchrun.")
+    return rank, size, _whole("LOCAL_RANK", rank)
+
+
+def _whole(name, default):
+    """Return the whole number in a variable of the environment."""
+    text = os.environ.get(name, str(default))
+    if not re.fullmatch(r"\s*\d{1,9}\s*", text):
+        raise UserError(f"{name} is {text[:40]!r} in the environment, not a number. Unset it, or start the processes with torchrun.")
+    return int(text)
+
+
 def is_joined_from_outside():
     """Whether torchrun, or a scheduler in its way, started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+    return place_in_job()[1] > 1
 
 
 @contextlib.contextmanager
@@ -115,11 +143,10 @@ def joined(device_type, timeout=TIMEOUT):
         UserError: the device cannot do it.
         PeerLost: the others do not come.
     """
-    if not is_joined_from_outside():
+    rank, size, local_rank = place_in_job()
+    if size == 1:
         yield ALONE
         return
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    local_rank = int(os.environ.get("LOCAL_RANK", rank))
     if device_type not in ("cpu", "cuda"):
         raise UserError(f"--device {device_type}: one process only. Use --device cpu or cuda, or --gpus 1.")
     if device_type == "cuda":
@@ -131,7 +158,11 @@ def joined(device_type, timeout=TIMEOUT):
         torch.cuda.set_device(local_rank)
     backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
     with _peers():
-        dist.init_process_group(backend, timeout=datetime.timedelta(seconds=timeout))
+        try:
+            dist.init_process_group(backend, timeout=datetime.timedelta(seconds=timeout))
+        except ValueError as error:  # MASTER_ADDR or MASTER_PORT
+            reason = str(error).splitlines()[0][:200]
+            raise UserError(f"The processes cannot find one another: {reason}. Start them with torchrun.") from error
     try:
         yield World(rank, size, local_rank)
     finally:

@@ -273,7 +273,9 @@ def train_to_the_end(state, loader, augment, reports, stop, upkeep, between, aft
             upkeep.rescue(state)
         raise
     except (MemoryError, RuntimeError) as error:
-        raise outside(error) if is_shortage(error) else error
+        if not is_shortage(error):
+            raise
+        raise outside(error) from error
 
 
 def make_sample(plan, state):

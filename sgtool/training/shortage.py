@@ -5,6 +5,7 @@ import gc
 import torch
 
 from sgtool.errors import UserError
+from sgtool.memory import return_freed_memory
 from sgtool.training.changes import change
 
 WHY = "memory did not suffice"
@@ -16,6 +17,7 @@ WORDS = (  # in what allocators of CPU, CUDA, cuBLAS, cuDNN and Metal say
     "alloc_failed",
     "could not create a memory",  # oneDNN
     "could not create a primitive",
+    "can't start new thread",  # Python: no room for its stack
 )
 
 
@@ -95,6 +97,8 @@ def shrink(state):
     gc.collect()
     if state.device.type in ("cuda", "mps"):
         getattr(torch, state.device.type).empty_cache()
+    else:
+        return_freed_memory()
     size = smaller(state.config)
     if size is None:
         raise Shortage(

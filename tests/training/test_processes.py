@@ -215,8 +215,8 @@ def test_torchrun_starts_again_and_goes_on_by_itself(data, tmp_path):
     assert [kind for kind in kinds if kind in ("start", "resume", "restart", "stop", "done")] == ["start", "restart", "done"]
     assert [path.name for path in (tmp_path / "runs").iterdir() if path.is_dir()] == [folder.name]
     whole = train(
-        data=str(data), outdir=str(tmp_path / "whole"), cfg="tiny", cbase=64, cmax=8, batch=16, device="cpu", metrics=(), workers=1,
-        kimg=2, tick=0.1, snap=1, aug="noaug",
+        data=str(data), outdir=str(tmp_path / "whole"), cfg="tiny", cbase=64, cmax=8, batch=16, device="cpu", metrics=(),
+        workers=1, kimg=2, tick=0.1, snap=1, aug="noaug",
     )  # fmt: skip
     expected, found = (read_container(path / "checkpoint.pkl", "checkpoint")["state"] for path in (whole, folder))
     share, largest = differing(expected, found, 1e-2)
