@@ -174,7 +174,7 @@ def main():
         args.folder / "small_data.png", (list(row) for row in rows.values()), COLUMNS, size, 3, {"program": "small_data.py"},
         number_of_rows=len(rows), enlarge=2, gap=2, row_labels=list(rows),
     )  # fmt: skip
-    settings = vars(args) | {"folder": str(args.folder)}
+    settings = vars(args) | {"folder": args.folder.name, "data": Path(args.data).name, "detector": Path(args.detector).name}
     measure.report("small_data", settings, results, args.json)
 
 

@@ -72,6 +72,8 @@ def main():
     sgtool video --network MODEL --seeds 0-5 --output walk.mp4         walks
 
     \b
+    sgtool tune --data data.zip --outdir ladder                        which gamma: short runs side by side
+    sgtool report runs/00000-data-auto1                                a run as a page to look at
     sgtool metrics --network MODEL --data data.zip --metrics fid50k_full,swd16k
 
     \b

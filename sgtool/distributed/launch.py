@@ -1,8 +1,10 @@
 """Starting processes on this machine, with torch.distributed's own elastic launcher."""
 
 import contextlib
+import dataclasses
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import tempfile
@@ -10,6 +12,7 @@ import threading
 import time
 import traceback
 import uuid
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import torch
@@ -19,6 +22,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from sgtool.distributed.world import PeerLost
 from sgtool.errors import UserError
+
+DAY = 86400.0  # seconds for the last step and its checkpoint after a signal; a second Ctrl-C is what shortens it
 
 
 def launched(size, function, *args):
@@ -34,7 +39,12 @@ def launched(size, function, *args):
         SystemExit: as raised in the first process; 128 + signal where this process got one.
         RuntimeError: anything else that went wrong in a process, with its trace.
     """
-    with tempfile.TemporaryDirectory(prefix="sgtool-") as folder, _quiet(), _own_signals():
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # a new process imports the script that started it
+        raise UserError(
+            'A script that starts several processes is imported by each: put its calls under if __name__ == "__main__":'
+        )
+    known = {"shutdown_timeout": int(DAY)} if "shutdown_timeout" in _fields(LaunchConfig) else {}
+    with tempfile.TemporaryDirectory(prefix="sgtool-") as folder, _quiet(), _own_signals(), _held_interrupts(folder, size):
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -46,6 +56,7 @@ def launched(size, function, *args):
             max_restarts=0,
             start_method="spawn",
             monitor_interval=0.1,
+            **known,
         )
         try:
             return elastic_launch(config, _guarded)(folder, size, function, args)[0]
@@ -53,6 +64,69 @@ def launched(size, function, *args):
             raise _first_failure(folder, error) from None
         except SignalException as error:
             raise SystemExit(128 + error.sigval) from None
+
+
+def _fields(kind):
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+@contextlib.contextmanager
+def _held_interrupts(folder, size):
+    """Keep Ctrl-C from processes that still begin, which would print traces: it waits for them until `_guarded` takes it.
+
+    They inherit what is blocked in this thread; another one takes Ctrl-C for this process until all have begun.
+    """
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    resource_tracker.ensure_running()  # as it begins it would let Ctrl-C through again
+    interrupts = _Interrupts(folder, size)
+    before = signal.signal(signal.SIGCHLD, interrupts.let_through)
+    over, main = threading.Event(), threading.get_ident()
+    receiver = threading.Thread(target=interrupts.watch, args=(over, main), name="signals", daemon=True)
+    receiver.start()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        over.set()
+        receiver.join()
+        signal.signal(signal.SIGCHLD, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+class _Interrupts:
+    """Ctrl-C once all processes have begun: the first is the launcher's, a second one interrupts them, a third one kills them."""
+
+    def __init__(self, folder, size):
+        self._folder, self._size = folder, size
+        self._launcher, self._count = None, 0
+
+    def watch(self, over, main):
+        """In a thread: wake the thread `main` when all have begun."""
+        while not over.wait(0.1):
+            if len(_begun(self._folder)) == self._size:
+                signal.pthread_kill(main, signal.SIGCHLD)
+                return
+
+    def let_through(self, number, frame):
+        """Take Ctrl-C in the main thread from now on, if all have begun."""
+        if self._launcher is None and len(_begun(self._folder)) == self._size:
+            self._launcher = signal.signal(signal.SIGINT, self._interrupt)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def _interrupt(self, number, frame):
+        self._count += 1
+        if self._count == 1:
+            self._launcher(number, frame)
+        for pid in _begun(self._folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT if self._count == 2 else signal.SIGKILL)
+
+
+def _begun(folder):
+    """The numbers of the processes that have begun."""
+    return [int(path.stem) for path in Path(folder).glob("*.pid")]
 
 
 @contextlib.contextmanager
@@ -99,6 +173,9 @@ def _guarded(folder, size, function, args):
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max((os.cpu_count() or 1) // size, 1))
     try:
+        (Path(folder) / f"{os.getpid()}.pid").touch()
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         return function(*args)
     except BaseException as error:
         _note(Path(folder), error)
@@ -115,7 +192,8 @@ def _note(folder, error):
         "time": time.time(),
         "rank": int(os.environ.get("RANK", "0")),
     }
-    (folder / f"{values['rank']}.json").write_text(json.dumps(values), encoding="utf-8")
+    with contextlib.suppress(OSError):  # the folder has gone with the process that made it: nobody reads any more
+        (folder / f"{values['rank']}.json").write_text(json.dumps(values), encoding="utf-8")
 
 
 def _first_failure(folder, error):
@@ -140,4 +218,7 @@ def _first_failure(folder, error):
             f"Process {notes[0]['rank']} waited in vain for another one, and all were stopped. If one may really take so long, "
             "give it more time (in training: --timeout)."
         )
-    return UserError(f"A process ended without a word: {str(error).splitlines()[0]}. See what it printed above.")
+    return UserError(
+        "A process ended without a word; see what it printed above. "
+        '(A Python script that starts several is a file, with its calls under if __name__ == "__main__":)'
+    )

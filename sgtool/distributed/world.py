@@ -109,7 +109,8 @@ def place_in_job():
         return 0, 1, 0
     if "RANK" not in os.environ:
         raise UserError(
-            f"WORLD_SIZE is {size} in the environment, but RANK is not set. Start the processes with torchrun, or unset WORLD_SIZE."
+            f"WORLD_SIZE is {size} in the environment, but RANK is not set. "
+            "Start the processes with torchrun, or unset WORLD_SIZE."
         )
     rank = _whole("RANK", 0)
     if not 0 <= rank < size:
@@ -121,7 +122,9 @@ def _whole(name, default):
     """Return the whole number in a variable of the environment."""
     text = os.environ.get(name, str(default))
     if not re.fullmatch(r"\s*\d{1,9}\s*", text):
-        raise UserError(f"{name} is {text[:40]!r} in the environment, not a number. Unset it, or start the processes with torchrun.")
+        raise UserError(
+            f"{name} is {text[:40]!r} in the environment, not a number. Unset it, or start the processes with torchrun."
+        )
     return int(text)
 
 

@@ -29,6 +29,11 @@ def resident_memory():
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if len(fields) > 1 else None
 
 
+def has_limit():
+    """Whether the address space of this process is limited: freed blocks that are kept are then lost to everything else."""
+    return resource is not None and resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
 def _free_of_system():
     for line in _read("/proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):

@@ -110,16 +110,21 @@ def make_plan(data, outdir, resume, device, desc, given, say, offline=False):
     else:
         plan = plan_transfer(data, resume, device, given | {"transfer": True}, say, offline)
     if resume == "auto" or was_restarted():
-        found, checkpoint = resuming.newest_agreeing(outdir, plan.config, say)
+        found, checkpoint = resuming.newest_agreeing(outdir, plan.config, say, None if resume == "auto" else job_name())
         if found is not None:
             plan.go_on_from(found, checkpoint, TrainConfig.from_dict(checkpoint["config"]))
     plan.description = describe(Options(**plan.given), plan.given, plan.dataset) + (f"-{desc}" if desc else "")
     return plan
 
 
+def job_name():
+    """What torchrun calls the job that this process belongs to (--rdzv-id); None without it."""
+    return os.environ.get("TORCHELASTIC_RUN_ID")
+
+
 def was_restarted():
     """Whether torchrun started this process again after a failure: the run that failed is the one to go on with."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") not in ("", "0")
 
 
 def plan_to_go_on(folder, data, resume, device, given, say):

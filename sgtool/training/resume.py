@@ -125,14 +125,22 @@ def first_difference(a, b):
     return next((name for name in one if name not in MAY_CHANGE and one[name] != two[name]), None)
 
 
-def newest_agreeing(outdir, config, say):
+def newest_agreeing(outdir, config, say, job=None):
     """Find the newest run in `outdir` that has a checkpoint and the same data and configuration.
 
+    Args:
+        outdir: folder of run folders.
+        config: `TrainConfig`.
+        say: prints a line.
+        job: name of a job of torchrun, whose run it must be; None = anybody's.
     Returns:
         (folder, checkpoint contents), or (None, None).
     """
     for folder in run_folders(outdir):
-        stored = (read_options(folder) or {}).get("config")
+        options = read_options(folder) or {}
+        stored = options.get("config")
+        if job is not None and options.get("job") != job:
+            continue
         if not isinstance(stored, dict) or not any((folder / name).exists() for name in CHECKPOINTS):
             continue
         if not TrainConfig.knows(stored):

@@ -9,10 +9,11 @@ import torch
 
 from sgtool import __version__
 from sgtool.datasets import open_dataset
-from sgtool.distributed import PeerLost, is_joined_from_outside, joined, launched
+from sgtool.distributed import PeerLost, is_joined_from_outside, joined, launched, place_in_job
 from sgtool.distributed.world import TIMEOUT
 from sgtool.errors import UserError
 from sgtool.files import write_text
+from sgtool.measuring.rounds import by_the_first
 from sgtool.memory import keep_freed_memory
 from sgtool.networks import describe_precision, has_hardware
 from sgtool.options import torch_device
@@ -30,9 +31,10 @@ from sgtool.training.folders import clear_leftovers, locked, make_run_folder, re
 from sgtool.training.health import NumbersGuard
 from sgtool.training.live import make_control
 from sgtool.training.loop import Stop, run_loop
+from sgtool.training.memory_now import has_limit
 from sgtool.training.pictures import PictureGrid
 from sgtool.training.pipes import pipe_of
-from sgtool.training.plan import Plan, make_plan, open_data, print_config, was_restarted
+from sgtool.training.plan import Plan, job_name, make_plan, open_data, print_config, was_restarted
 from sgtool.training.protocols import Protocols, check_protocols
 from sgtool.training.quality import Metrics
 from sgtool.training.reports import Log, StatsFile, StatusLine, duration
@@ -46,6 +48,8 @@ from sgtool.training.upkeep import Upkeep
 from sgtool.training.vitals import Sample
 from sgtool.training.watch import DataReplaced
 from sgtool.training.writer import copied
+
+FEW = 8  # processes that any machine may be asked for
 
 
 def train(data=None, outdir=None, resume=None, timeout=TIMEOUT, dry_run=False, **options):
@@ -70,14 +74,31 @@ def train(data=None, outdir=None, resume=None, timeout=TIMEOUT, dry_run=False, *
     options |= {"data": data, "outdir": outdir, "resume": resume, "timeout": timeout, "dry_run": dry_run}
     options["gpus"] = processes(options.get("gpus"), resume)
     if options["gpus"] > 1 and not is_joined_from_outside() and not dry_run:
+        check_machine(options["gpus"], torch_device(options.get("device", "auto")).type)
         return launched(options["gpus"], train_in_process, options)
     return train_in_process(options)
+
+
+def check_machine(gpus, device_type):
+    """Raise UserError if this machine is not one for so many processes."""
+    if device_type == "mps":
+        raise UserError(f"--gpus {gpus}: an Apple GPU works for one process. Leave --gpus out, or use --device cpu.")
+    if device_type == "cuda" and gpus > torch.cuda.device_count():
+        raise UserError(
+            f"--gpus {gpus}: this machine has {torch.cuda.device_count()}. Give at most as many; "
+            "for several machines start it with torchrun."
+        )
+    most = max(os.cpu_count() or 1, FEW)
+    if device_type == "cpu" and gpus > most:
+        raise UserError(
+            f"--gpus {gpus}: this machine has {os.cpu_count()} CPU cores for them. Give at most {most}, or leave it out."
+        )
 
 
 def processes(asked, resume):
     """Return how many processes train: those that torchrun started, as asked, or as the run that is gone on with had."""
     if is_joined_from_outside():
-        started = int(os.environ["WORLD_SIZE"])
+        _, started, _ = place_in_job()
         if asked not in (None, 1, started):
             raise UserError(f"--gpus {asked}: torchrun has started {started} processes. Leave --gpus out there.")
         return started
@@ -85,7 +106,8 @@ def processes(asked, resume):
         folder = resuming.folder_of(resume)
         stored = {} if folder is None else (read_options(folder) or {}).get("options", {})
         asked = stored.get("gpus") if isinstance(stored, dict) else None
-    return asked or 1
+        asked = asked if isinstance(asked, int) else None
+    return 1 if asked is None else asked
 
 
 def train_in_process(options):
@@ -97,6 +119,8 @@ def train_in_process(options):
     device = torch_device(named["device"] or "auto")
     with contextlib.ExitStack() as held:
         world = held.enter_context(joined(device.type, named["timeout"]) if not named["dry_run"] else contextlib.nullcontext())
+        if world is None and place_in_job()[0] > 0:
+            return None  # a dry run of several processes, of which the first one tells
         if world is None or world.is_first:
             log = Log()
             plan = make_plan(
@@ -265,7 +289,8 @@ def train_to_the_end(state, loader, augment, reports, stop, upkeep, between, aft
     """
     try:
         run_loop(state, loader, augment, reports, stop, between, after)
-        return upkeep is None or upkeep.finish(state)
+        # However long it takes: a process that ended before the first one has written would be taken for one that failed.
+        return by_the_first(lambda: upkeep.finish(state), world=state.world) or not state.world.is_first
     except (PeerLost, DataReplaced, Shortage):  # in the middle of a step; trained on other data
         raise
     except UserError:  # a picture that cannot be read, for instance: between two steps, so the state is whole
@@ -299,7 +324,7 @@ def set_backend(config, device):
     """Switches of cuDNN; on a CPU, of the memory allocator."""
     torch.backends.cudnn.benchmark = not config.nobench
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.allow_tf32
-    if device.type == "cpu":
+    if device.type == "cpu" and not has_limit():
         keep_freed_memory()
 
 
@@ -314,6 +339,8 @@ def start_state(plan, say, world):
         written_on = stored.get("device", plan.device.type)
         if plan.device.type != written_on:
             say(f"The checkpoint was written on {written_on}: on {plan.device.type} it goes on, but not bit for bit.")
+        elif "random" in stored:
+            say("The checkpoint is of an older version, which drew other random numbers: it goes on, but not bit for bit.")
     elif plan.source is not None:
         transfer.take_over(plan.source, state)
     if world.size > 1:
@@ -343,5 +370,6 @@ def write_options(plan):
         "resumed_snapshot": source,
         "device": str(plan.device),
         "torch_version": torch.__version__,
+        "job": job_name(),
     }
     write_text(plan.folder / "training_options.json", json.dumps(values, indent=2) + "\n")

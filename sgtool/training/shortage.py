@@ -71,7 +71,7 @@ def computed(state, compute):
         Shortage: memory does not suffice, and `batch_gpu_auto` is off or no smaller number is left.
     """
     while True:
-        result = None
+        result, early = None, torch.zeros([], requires_grad=True).exp()
         try:
             result = compute(state.config)
             short = False
@@ -85,9 +85,22 @@ def computed(state, compute):
             short = True
         if short is None or (state.config.batch_gpu_auto and state.world.any(short)):
             del result
+            forget_backward(early)
             shrink(state)
         else:
             return result
+
+
+def forget_backward(early):
+    """Free what a backward pass that failed has left in memory.
+
+    Its tasks stay in the queue of this thread, and hold the whole graph, until another pass takes them out: the latest nodes
+    of a graph first, so a graph that is older than the failed one comes to its turn after all of them.
+
+    Args:
+        early: a scalar with a graph of its own, made before.
+    """
+    early.backward()
 
 
 def shrink(state):

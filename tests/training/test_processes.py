@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from sgtool.datasets.prepare import prepare
+from sgtool.distributed import joined, launched
 from sgtool.errors import UserError
 from sgtool.snapshots.container import read_container
-from sgtool.training.run import processes, train
+from sgtool.training import run
+from sgtool.training.run import check_machine, processes, train
 
 OPTIONS = {"cfg": "tiny", "cbase": 64, "cmax": 8, "batch": 48, "mbstd_group": 4, "aug": "fixed", "p": 0.5, "augpipe": "bgcfnc"}
 OPTIONS |= {"cond": True, "device": "cpu", "metrics": (), "workers": 1, "tick": 0.3, "snap": 100}
@@ -98,6 +101,9 @@ def test_processes_are_as_asked_as_before_or_as_torchrun_started_them(monkeypatc
     (tmp_path / "training_options.json").write_text('{"options": {"gpus": 2}}')
     assert processes(None, str(tmp_path)) == 2
     assert processes(1, str(tmp_path)) == 1
+    assert processes(0, None) == 0  # which is refused later
+    (tmp_path / "training_options.json").write_text('{"options": {"gpus": "many"}}')
+    assert processes(None, str(tmp_path)) == 1
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "0")
     assert processes(None, None) == processes(4, None) == 4
@@ -110,6 +116,42 @@ def test_a_batch_that_processes_cannot_share_is_refused_in_one_sentence(data, tm
         train(data=str(data), outdir=str(tmp_path), dry_run=True, gpus=5, **OPTIONS)
 
 
+def test_more_processes_than_the_machine_has_room_for_are_refused_before_one_begins(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with pytest.raises(UserError, match="--gpus 1000: this machine has 2 CPU cores for them. Give at most 8"):
+        train(data=str(data), outdir=str(tmp_path), gpus=1000, **OPTIONS)
+    with pytest.raises(UserError, match="--gpus 2: an Apple GPU works for one process"):
+        check_machine(2, "mps")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match="--gpus 2: this machine has 1"):
+        check_machine(2, "cuda")
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_a_dry_run_by_several_processes_the_first_one_tells(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        assert train(data=str(data), outdir=str(tmp_path), dry_run=True, **OPTIONS) is None
+        assert capsys.readouterr().out.count("Dry run") == (rank == "0")
+
+
+def wait_for_the_first(seconds):
+    """In a process: end a training in which the first process takes some time to write; gives how long the other one took."""
+    with joined("cpu", timeout=60) as world:
+        upkeep = SimpleNamespace(finish=lambda state: time.sleep(seconds) or False) if world.is_first else None
+        start = time.monotonic()
+        run.run_loop = lambda *args: False
+        written = run.train_to_the_end(SimpleNamespace(world=world), None, None, [], None, upkeep, [], [])
+        return world.gather((written, time.monotonic() - start))
+
+
+def test_at_the_end_all_wait_until_the_first_process_has_written():
+    (first, _), (other, took) = launched(2, wait_for_the_first, 2.5)
+    assert (first, other) == (False, True)
+    assert took > 2
+
+
 def sgtool(*line, launcher=(), **more):
     """Start a command line, as a group of processes of its own."""
     command = [sys.executable, *launcher, "-m", "sgtool", *map(str, line)]
@@ -119,7 +161,7 @@ def sgtool(*line, launcher=(), **more):
     )
 
 
-def ended(process, seconds=90):
+def ended(process, seconds=150):
     """Wait for a command; kill its group if it does not end."""
     try:
         return process.communicate(timeout=seconds)
@@ -151,7 +193,7 @@ def children(pid):
     return found
 
 
-def wait_for(path, what, process, seconds=60):
+def wait_for(path, what, process, seconds=150):
     """Wait until a file holds a text."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

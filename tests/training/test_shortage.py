@@ -1,10 +1,13 @@
 """Memory that does not suffice: fewer pictures at a time, and the same training."""
 
 import dataclasses
+import gc
 import itertools
 import json
 import sys
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import shortage_workers
 
 from sgtool.datasets import open_dataset
-from sgtool.distributed import launched
+from sgtool.distributed import ALONE, launched
 from sgtool.errors import UserError
 from sgtool.snapshots.container import read_container
 from sgtool.training import reports, shortage
@@ -146,13 +149,16 @@ def test_other_errors_are_not_hidden(trained, monkeypatch):
         trained(batch_gpu_auto=True)
 
 
+def simple_state(config):
+    """What `computed` needs of a state."""
+    module = torch.nn.Linear(1, 1)
+    config = dataclasses.replace(config, batch_gpu_auto=True, mbstd_group=4, batch_gpu=8)
+    names = {"G": module, "D": module, "opt_G": None, "opt_D": None, "device": torch.device("cpu"), "changes": [], "nimg": 0}
+    return SimpleNamespace(config=config, world=ALONE, **names)
+
+
 def test_nothing_of_the_failed_attempt_is_kept_in_memory(config):
     """The exception's trace holds the frames of what failed: it must be gone before the next attempt."""
-    import gc
-    import weakref
-    from types import SimpleNamespace
-
-    from sgtool.distributed import ALONE
 
     class Large:
         pass
@@ -167,14 +173,39 @@ def test_nothing_of_the_failed_attempt_is_kept_in_memory(config):
             raise MemoryError
         return seen[0]() is None
 
-    module = torch.nn.Linear(1, 1)
-    config = dataclasses.replace(config, batch_gpu_auto=True, mbstd_group=4, batch_gpu=8)
-    state = SimpleNamespace(config=config, world=ALONE, G=module, D=module, device=torch.device("cpu"), changes=[], nimg=0)
-    state.opt_G = state.opt_D = None
     try:
-        assert shortage.computed(state, compute)
+        assert shortage.computed(simple_state(config), compute)
     finally:
         gc.enable()
+
+
+class FailsLate(torch.autograd.Function):
+    """The identity, whose backward pass runs short of memory after other nodes were put into the engine's queue."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise RuntimeError(CPU)
+
+
+def test_the_graph_of_a_backward_pass_that_failed_is_freed(config):
+    """PyTorch leaves the tasks of such a pass in a queue, and with them all tensors of the graph."""
+    alive = []
+
+    def compute(config):
+        if alive:
+            return [reference() is None for reference in alive]
+        weight = torch.ones(1000, requires_grad=True)
+        kept = weight * 2  # the square's node keeps it
+        alive.append(weakref.ref(kept))
+        square = kept.square()
+        (FailsLate.apply(weight * 3) + square).sum().backward()
+        raise AssertionError("the backward pass did not fail")
+
+    assert shortage.computed(simple_state(config), compute) == [True]
 
 
 def options_for(data, outdir):
