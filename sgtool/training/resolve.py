@@ -135,7 +135,7 @@ def choose_batch_gpu(choose, batch):
         return options.batch_gpu
     if options.batch is None and preset.batch != "auto" and preset.gpus > 1:
         choose.reasons["batch_gpu"] = f"preset {options.cfg}: batch {preset.batch} on {preset.gpus} GPUs"
-        return preset.batch // preset.gpus
+        return min(preset.batch // preset.gpus, batch // options.gpus)
     choose.reasons["batch_gpu"] = "batch / gpus"
     return batch // options.gpus
 

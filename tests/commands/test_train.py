@@ -353,7 +353,10 @@ def test_a_disk_too_small_is_noticed_before_the_first_step(train, monkeypatch):
 
 
 def test_mistakes_have_no_trace_in_a_process_of_its_own(tmp_path, data):
-    for arguments, words in ((["--gpus", "3"], "is no multiple of --gpus 3"), (["--resume", "gone.pkl"], "gone.pkl does not exist")):
+    for arguments, words in (
+        (["--gpus", "3"], "is no multiple of --gpus 3"),
+        (["--resume", "gone.pkl"], "gone.pkl does not exist"),
+    ):
         line = [sys.executable, "-m", "sgtool", "train", "--data", str(data), "--outdir", str(tmp_path / "o"), *arguments]
         result = subprocess.run(line, capture_output=True, text=True, timeout=60)
         assert (result.returncode, result.stdout) == (1, "")
