@@ -16,8 +16,8 @@ import measure
 import torch
 
 from sgtool.distributed import joined, launched
+from sgtool.training.beginning import make_augment, set_backend
 from sgtool.training.resolve import Options, resolve
-from sgtool.training.run import make_augment, set_backend
 from sgtool.training.shares import own_places
 from sgtool.training.state import TrainState
 from sgtool.training.step import Batch, train_step

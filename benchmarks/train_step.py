@@ -25,8 +25,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from sgtool.networks import describe_precision
 from sgtool.training import step
+from sgtool.training.beginning import make_augment, set_backend
 from sgtool.training.resolve import Options, resolve
-from sgtool.training.run import make_augment, set_backend
 from sgtool.training.state import TrainState
 
 CYCLE = 16  # steps after which all phases have run in their proportions

@@ -61,7 +61,7 @@ class Tail:
         first = max(self._offset, facts.st_size - MOST_BYTES)
         self.skipped += first - self._offset
         file.seek(first)
-        data = file.read(MOST_BYTES)
+        data = file.read(min(MOST_BYTES, facts.st_size - first))
         end = data.rfind(b"\n") + 1
         cut = data.find(b"\n") + 1 if first > self._offset else 0  # the rest of a line that began before
         self._offset = first + (end or (len(data) if len(data) > LONGEST_LINE else 0))

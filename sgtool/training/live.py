@@ -1,5 +1,6 @@
 """What the wishes of control.json do in a run."""
 
+from sgtool.measuring.rounds import by_the_first
 from sgtool.training.control import Control
 from sgtool.training.loop import Tick
 
@@ -17,13 +18,14 @@ def make_control(folder, state, log, events, stop, upkeep):
     """
 
     def save(state):
-        if upkeep is not None:
-            upkeep.patience(lambda: upkeep.checkpoints.save(state))
+        by_the_first(lambda: upkeep.patience(lambda: upkeep.checkpoints.save(state)), world=state.world)
 
     def snapshot(state):
-        if upkeep is not None:
-            tick = Tick(state.tick, {}, 0, 0.0, 0.0, {}, is_snapshot=True, done=False)
-            for report in upkeep.out_of_turn:
-                report(state, tick)
+        by_the_first(lambda: write_all(state), world=state.world)
+
+    def write_all(state):
+        tick = Tick(state.tick, {}, 0, 0.0, 0.0, {}, is_snapshot=True, done=False)
+        for report in upkeep.out_of_turn:
+            report(state, tick)
 
     return Control(folder, log, events, state.world, save, snapshot, stop.ask)

@@ -64,8 +64,9 @@ class Writer:
             self._moment = moment
             self._jobs.append((write, need))
             if self._thread is None and self._error is None:
-                self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="writer", daemon=True)
+                thread.start()  # it waits for the lock
+                self._thread = thread
 
     def check(self):
         """Raise what failed in the thread; wait here where the disk is full."""

@@ -22,8 +22,7 @@ from sgtool import files, snapshots
 from sgtool.cli import main
 from sgtool.commands.train import train as command
 from sgtool.snapshots.container import read_container
-from sgtool.training import reports
-from sgtool.training import run as run_module
+from sgtool.training import attempts, reports
 from sgtool.training.pictures import PictureGrid
 
 DOCS = Path(__file__).parents[2] / "docs" / "train.md"
@@ -162,7 +161,7 @@ def test_a_run_writes_its_folder(train, tmp_path):
 
 
 def test_a_run_never_overwrites_another(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "run_loop", lambda *given: True)
+    monkeypatch.setattr(attempts, "run_loop", lambda *given: True)
     for _ in range(2):
         assert train(*SMALL, "--resume=noresume").exit_code == 0
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [

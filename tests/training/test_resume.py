@@ -19,8 +19,7 @@ from sgtool.datasets import open_dataset
 from sgtool.distributed import ALONE
 from sgtool.errors import UserError
 from sgtool.snapshots.container import read_container, write_container
-from sgtool.training import reports
-from sgtool.training import run as run_module
+from sgtool.training import attempts, beginning, reports
 from sgtool.training.loop import Stop
 from sgtool.training.pictures import PictureGrid
 from sgtool.training.resolve import Options, resolve
@@ -64,7 +63,7 @@ def start(data, tmp_path, tiny, monkeypatch):
     """Function that trains the tiny configuration, stopping after `steps`: (steps=None, **options) -> run folder."""
 
     def run(steps=None, **options):
-        monkeypatch.setattr(run_module, "Stop", type("StopHere", (StopAfter,), {"steps": steps}))
+        monkeypatch.setattr(attempts, "Stop", type("StopHere", (StopAfter,), {"steps": steps}))
         given = {"outdir": tmp_path / "runs", "data": data} | tiny
         if "resume" in options and options["resume"] != "auto":
             given = {}
@@ -466,10 +465,10 @@ KINDS = [("cpu", "cpu", 0), ("cpu", "cuda", 1), ("cuda", "cpu", 1), ("cuda", "cu
 @pytest.mark.parametrize(("written", "device", "said"), KINDS)
 def test_going_on_with_another_kind_of_device_is_said_to_be_inexact(monkeypatch, written, device, said):
     state = SimpleNamespace(load_state_dict=lambda values: None)
-    monkeypatch.setattr(run_module.TrainState, "fresh", lambda config, device, world, changes: state)
+    monkeypatch.setattr(beginning.TrainState, "fresh", lambda config, device, world, changes: state)
     checkpoint = {"state": {"device": written}}
     plan = SimpleNamespace(config=None, device=SimpleNamespace(type=device), checkpoint=checkpoint, source=None)
     lines = []
-    assert run_module.start_state(plan, lines.append, ALONE) is state
+    assert beginning.start_state(plan, lines.append, ALONE) is state
     assert len(lines) == said
     assert all(f"written on {written}: on {device} it goes on" in line for line in lines)

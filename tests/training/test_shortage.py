@@ -21,8 +21,9 @@ from sgtool.errors import UserError
 from sgtool.snapshots.container import read_container
 from sgtool.training import reports, shortage
 from sgtool.training import step as step_module
+from sgtool.training.beginning import make_augment
 from sgtool.training.data import Loader
-from sgtool.training.run import make_augment, train
+from sgtool.training.run import train
 from sgtool.training.shortage import WHY, is_shortage, smaller
 from sgtool.training.state import TrainState
 from sgtool.training.step import train_step

@@ -9,8 +9,8 @@ import torch
 
 from sgtool.datasets import open_dataset
 from sgtool.snapshots.container import read_container
+from sgtool.training.beginning import make_augment
 from sgtool.training.data import Loader
-from sgtool.training.run import make_augment
 from sgtool.training.state import TrainState
 from sgtool.training.step import train_step
 

@@ -10,9 +10,9 @@ import torch
 
 from sgtool.datasets import open_dataset
 from sgtool.training import step as step_module
+from sgtool.training.beginning import make_augment
 from sgtool.training.data import Loader
 from sgtool.training.losses import discriminator_loss
-from sgtool.training.run import make_augment
 from sgtool.training.shares import Part
 from sgtool.training.state import TrainState
 from sgtool.training.step import PHASES, Batch, d_main, draw_styles, run_phase, train_step, update_average

@@ -17,11 +17,12 @@ from sgtool.errors import UserError
 from sgtool.networks import build_discriminator, build_generator
 from sgtool.snapshots import Snapshot
 from sgtool.snapshots.container import read_container
-from sgtool.training import reports, transfer
+from sgtool.training import attempts, beginning, reports, transfer
 from sgtool.training import run as run_module
+from sgtool.training.beginning import make_augment
 from sgtool.training.loop import Stop
 from sgtool.training.pictures import PictureGrid
-from sgtool.training.run import make_augment, train
+from sgtool.training.run import train
 from sgtool.training.shares import parts_of
 from sgtool.training.step import Batch, d_main, g_main
 
@@ -110,8 +111,8 @@ def planned(monkeypatch, tmp_path, data):
         seen = {}
 
         def only_start(plan, log, world):
-            seen.update(state=run_module.start_state(plan, log, world), config=plan.config)
-            run_module.write_options(plan)
+            seen.update(state=beginning.start_state(plan, log, world), config=plan.config)
+            beginning.write_options(plan)
             return plan.folder
 
         monkeypatch.setattr(run_module, "run", only_start)
@@ -127,7 +128,7 @@ def stopped_after(monkeypatch):
 
     def run(steps, **options):
         with monkeypatch.context() as patch:
-            patch.setattr(run_module, "Stop", type("StopHere", (StopAfter,), {"steps": steps}))
+            patch.setattr(attempts, "Stop", type("StopHere", (StopAfter,), {"steps": steps}))
             with pytest.raises(SystemExit):
                 train(**options)
 
