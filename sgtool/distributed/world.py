@@ -7,6 +7,7 @@ import re
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from sgtool.errors import UserError
 
@@ -133,6 +134,17 @@ def is_joined_from_outside():
     return place_in_job()[1] > 1
 
 
+def _meeting_point(rank, size, timeout):
+    """Return where the processes find one another, as arguments of `init_process_group`.
+
+    torchrun may keep its store when it starts all of them again, with the addresses of those that have ended: each start looks
+    under a name of its own.
+    """
+    store, rank, size = next(rendezvous("env://", rank, size, timeout=timeout))
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return {"store": dist.PrefixStore(f"start {start} of {size}", store), "rank": rank, "world_size": size, "timeout": timeout}
+
+
 @contextlib.contextmanager
 def joined(device_type, timeout=TIMEOUT):
     """Take part in the job that this process was started for, by `launched` or by torchrun.
@@ -162,7 +174,7 @@ def joined(device_type, timeout=TIMEOUT):
     backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
     with _peers():
         try:
-            dist.init_process_group(backend, timeout=datetime.timedelta(seconds=timeout))
+            dist.init_process_group(backend, **_meeting_point(rank, size, datetime.timedelta(seconds=timeout)))
         except ValueError as error:  # MASTER_ADDR or MASTER_PORT
             reason = str(error).splitlines()[0][:200]
             raise UserError(f"The processes cannot find one another: {reason}. Start them with torchrun.") from error

@@ -16,7 +16,7 @@ from sgtool.datasets.prepare import prepare
 from sgtool.distributed import joined, launched
 from sgtool.errors import UserError
 from sgtool.snapshots.container import read_container
-from sgtool.training import run
+from sgtool.training import attempts
 from sgtool.training.run import check_machine, processes, train
 
 OPTIONS = {"cfg": "tiny", "cbase": 64, "cmax": 8, "batch": 48, "mbstd_group": 4, "aug": "fixed", "p": 0.5, "augpipe": "bgcfnc"}
@@ -141,8 +141,8 @@ def wait_for_the_first(seconds):
     with joined("cpu", timeout=60) as world:
         upkeep = SimpleNamespace(finish=lambda state: time.sleep(seconds) or False) if world.is_first else None
         start = time.monotonic()
-        run.run_loop = lambda *args: False
-        written = run.train_to_the_end(SimpleNamespace(world=world), None, None, [], None, upkeep, [], [])
+        attempts.run_loop = lambda *args: False
+        written = attempts.train_to_the_end(SimpleNamespace(world=world), None, None, [], None, upkeep, [], [])
         return world.gather((written, time.monotonic() - start))
 
 
@@ -179,6 +179,8 @@ def kill_all(process):
     if process.poll() is None:
         process.kill()
     process.wait()
+    for pipe in (process.stdout, process.stderr):
+        pipe.close()
 
 
 def children(pid):
@@ -203,8 +205,10 @@ def wait_for(path, what, process, seconds=150):
         if process.poll() is not None:
             break
         time.sleep(0.05)
+    process.kill()
+    _, errors = process.communicate()
     kill_all(process)
-    pytest.fail(f"it ended too early: {process.communicate()}")
+    pytest.fail(f"it ended too early: {errors}")
 
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the processes")
