@@ -2,6 +2,8 @@
 
 import contextlib
 import hashlib
+import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -93,6 +95,19 @@ def write_text(path, text):
     """Write `text` to `path` as UTF-8, atomically (see `atomic_write`)."""
     with atomic_write(path, "w") as file:
         file.write(text)
+
+
+def json_line(values):
+    """Return plain values as one line of JSON, with null for numbers that it does not know."""
+    return json.dumps(_finite(values))
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def sha256_of(path):

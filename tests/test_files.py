@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import stat
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sgtool.errors import UserError
-from sgtool.files import atomic_write, cache_folder, make_folder, sha256_of, sync_folder, try_lock, write_text
+from sgtool.files import atomic_write, cache_folder, json_line, make_folder, sha256_of, sync_folder, try_lock, write_text
 
 
 def names_in(folder):
@@ -136,3 +137,9 @@ def test_a_folder_without_a_name_is_refused(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="--outdir is empty. Name a folder, like out"):
         make_folder(name, "--outdir")
+
+
+def test_a_line_of_json_has_null_for_numbers_that_json_does_not_know():
+    line = json_line({"a": float("nan"), "b": [1.5, float("inf")], "c": ({"d": -float("inf")}, "text", 3, None)})
+    assert json.loads(line) == {"a": None, "b": [1.5, None], "c": [{"d": None}, "text", 3, None]}
+    assert "\n" not in line

@@ -1,7 +1,6 @@
 """Results as a table for people, as lines of JSON for programs, and as a sheet of pairs for the eye."""
 
 import contextlib
-import json
 import math
 import os
 import time
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sgtool.errors import UserError
-from sgtool.files import try_lock
+from sgtool.files import json_line, try_lock
 from sgtool.latents.recipes import refuse_strangers
 from sgtool.latents.sheet import write_sheet
 
@@ -76,16 +75,7 @@ def line(result, network=None, processes=1, **facts):
             **result.about,
         },
     }
-    return json.dumps(_finite(values | facts))
-
-
-def _finite(value):
-    """What JSON does not know, as null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json_line(values | facts)
 
 
 def _duration(seconds):

@@ -2,7 +2,8 @@
 
 import time
 
-from sgtool.training.lines import Lines, as_json
+from sgtool.files import json_line
+from sgtool.training.lines import Lines
 
 KINDS = (
     "start", "resume", "restart", "stop", "done", "change", "rollback", "skip", "fault", "collapse", "memory", "snapshot-now",
@@ -36,4 +37,4 @@ class Events:
         if kind not in KINDS:
             raise ValueError(f"no kind of event is called {kind!r}")
         if self._lines is not None:
-            self._lines.add(as_json({"kind": kind, "text": text, "nimg": nimg, "timestamp": time.time(), **facts}))
+            self._lines.add(json_line({"kind": kind, "text": text, "nimg": nimg, "timestamp": time.time(), **facts}))

@@ -1,12 +1,11 @@
 """Tables and logs of a run: text files that grow line by line."""
 
 import json
-import math
 import os
 from collections import deque
 
 from sgtool.errors import UserError
-from sgtool.files import write_text
+from sgtool.files import json_line, write_text
 from sgtool.training.faults import is_full, is_gone
 
 MOST_WAITING = 10_000  # lines kept while they cannot be written
@@ -51,20 +50,7 @@ class Lines:
 
 def append_line(path, values):
     """Append one line of JSON."""
-    append_text(path, as_json(values) + "\n")
-
-
-def as_json(values):
-    """Write plain values as one line of JSON, numbers that it does not know as null."""
-    return json.dumps(_finite(values))
-
-
-def _finite(value):
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    append_text(path, json_line(values) + "\n")
 
 
 def append_text(path, text):
